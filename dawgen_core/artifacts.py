@@ -1,0 +1,233 @@
+"""Where things lie and how they get there: names to paths, atomic writes, digests, receipts, the ledger.
+
+One folder per finished unit: its files, `result.json` (deterministic, with the digests of the files and of
+everything that went in) and `receipt.json` (seconds, memory, device, commit: differs from run to run).
+A folder without `result.json` is unfinished and is done again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dawgen_core import imports
+from dawgen_core.params import ROOT, Profile
+
+NOTEBOOKS = {
+    "few_shot": "01_generator_tuning", "generator": "01_generator_tuning", "synthetic": "02_generation",
+    "condition": "04_prompt_tuning", "audit": "03_data_analysis", "tables": "05_tables",
+}  # fmt: skip
+NO_GENERATOR = "none"
+
+
+class ArtifactError(RuntimeError):
+    """An artifact is missing, truncated or edited."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The names of one profile's artifacts. A condition's name is its path, ledger key and row label."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, profile: Profile, runs_dir: str = "runs") -> "Runs":
+        """`runs_dir` is relative to the project's folder, wherever the notebook runs."""
+        return cls(ROOT / runs_dir / profile.profile)
+
+    def few_shot(self, task: str, seed: int) -> Path:
+        return self.root / task / f"seed-{seed}" / "few_shot"
+
+    def generator(self, task: str, seed: int, kind: str) -> Path:
+        return self.root / task / f"seed-{seed}" / kind / "generator"
+
+    def synthetic(self, task: str, seed: int, kind: str) -> Path:
+        return self.root / task / f"seed-{seed}" / kind / "synthetic"
+
+    def condition(self, task: str, seed: int | None, generator: str, method: str) -> Path:
+        """seed None: the method draws nothing at random (one result for all seeds)."""
+        return self.root / task / ("any-seed" if seed is None else f"seed-{seed}") / generator / method
+
+    def index(self, task: str, notebook: str, seeds: list[int]) -> Path:
+        return self.root / task / f"{notebook}.seeds-{'-'.join(map(str, seeds))}.json"
+
+    def name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place on success, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with open(part, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, made_by: str) -> Any:
+    """The value, or an ArtifactError that names the notebook to run when the file is missing or cut off."""
+    if not path.is_file():
+        raise ArtifactError(f"expected {path}, found none; run notebook {made_by} first (same profile, task, seeds)")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path}: expected JSON, found a truncated or edited file; "
+                            f"delete it and run notebook {made_by} again") from error  # fmt: skip
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    with replacing(path) as part:
+        frame.to_parquet(part, index=False)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    with replacing(path) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; ArtifactError when it is missing or not one (pickles are never read)."""
+    if not path.is_file():
+        raise ArtifactError(f"expected {path}, found none")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path}: expected a whole safetensors file, found {error}") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON-able value in canonical form."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest(notebook: str) -> str:
+    """Digest of a notebook's code cells and of every package file behind them: edited code is a new input."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    files = {p.name: digest(p) for p in imports.files_behind(path)}
+    return digest_of([imports.notebook_code(path), files])
+
+
+def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
+    """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
+    outputs = {
+        p.name: digest(p) for p in sorted(folder.iterdir())
+        if p.is_file() and p.name not in ("result.json", "receipt.json") and not p.name.startswith(".")
+    }  # fmt: skip
+    write_json(folder / "receipt.json", receipt)
+    write_json(folder / "result.json", {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": outputs})
+
+
+def verified(folder: Path, kind: str) -> dict:
+    """The folder's result after checking every file against its digest.
+
+    Errors: ArtifactError names what is missing or changed, and the notebook that makes it.
+    """
+    made_by = NOTEBOOKS[kind]
+    result = read_json(folder / "result.json", made_by=made_by)
+    for name, expected in result["outputs"].items():
+        path = folder / name
+        if not path.is_file() or digest(path) != expected:
+            found = "a file with another digest (truncated or edited)" if path.is_file() else "none"
+            raise ArtifactError(f"expected {path} as its result.json describes it, found {found}; "
+                                f"delete {folder} and run notebook {made_by} again")  # fmt: skip
+    return result
+
+
+def done(folder: Path, kind: str, inputs: dict) -> bool:
+    """True when the folder holds this very result already (same inputs, files intact): nothing to do again."""
+    if not (folder / "result.json").is_file():
+        return False
+    return verified(folder, kind)["inputs"] == json.loads(json.dumps(inputs))
+
+
+def write_index(path: Path, runs: Runs, folders: list[Path]) -> None:
+    """What a job made: folder name to digest of its result. The workflow's output file for the job."""
+    write_json(path, {runs.name(f): digest(f / "result.json") for f in folders})
+
+
+def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
+    """All (seed, generator, method) that `profile` asks for on a task, in table order."""
+    kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
+    out: list[tuple[int | None, str, str]] = []
+    if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
+        out.append((None, NO_GENERATOR, "prompting"))
+    for seed in seeds:
+        for strategy in profile.prompt_tuning.strategies:
+            generators = [NO_GENERATOR] if strategy == "real" else kinds
+            out += [(seed, generator, strategy) for generator in generators]
+    return out
+
+
+def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
+    """One row per condition of the profile, from `result.json` and `receipt.json` alone.
+
+    Errors: ArtifactError names the first condition that is missing and the notebook that makes it.
+    """
+    rows = []
+    for task in profile.tasks:
+        for seed, generator, method in conditions(profile, task, profile.seeds):
+            folder = runs.condition(task, seed, generator, method)
+            result = verified(folder, "condition")
+            receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
+            key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
+            born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
+            rows.append(key | result["metrics"] | born)
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+@dataclass
+class Receipt:
+    """A stopwatch: seconds, memory, device, commit, versions. Start it with the work, `close` it at the end."""
+
+    device: str
+    started: float = field(default_factory=time.perf_counter)
+
+    def close(self, **more: Any) -> dict:
+        scale = 1024 if sys.platform == "darwin" else 1  # bytes there, KiB elsewhere
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale / 1024
+        return {
+            "seconds": round(time.perf_counter() - self.started, 3), "peak_memory_mib": round(peak, 1),
+            "device": self.device, "commit": commit(), "python": platform.python_version(),
+            "machine": platform.machine(), "cores": os.cpu_count(), **more,
+        }  # fmt: skip
+
+
+def commit() -> str:
+    """The checkout's commit, `-dirty` when tracked files changed, `unknown` outside a checkout."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty"], cwd=ROOT,
+                              capture_output=True, text=True, check=True)  # fmt: skip
+        return done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,51 @@
+"""Which package files a module or notebook imports, transitively: for rules, digests and the layer test."""
+
+import ast
+import json
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def notebook_code(path: Path) -> str:
+    """The code cells of a notebook, joined."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+def imported_modules(source: str, package: str = "") -> set[str]:
+    """Names of the dawgen_core modules that a source imports directly, dotted, without the package's own name."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    inside = {name.removeprefix("dawgen_core.") for name in names if name.startswith("dawgen_core.")}
+    return {name for name in inside if _file(name).is_file()}
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def _closure(module: str) -> frozenset[str]:
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        waiting += imported_modules(_file(name).read_text(encoding="utf-8"))
+    return frozenset(found)
+
+
+def files_behind(path: Path) -> list[Path]:
+    """The dawgen_core files that a notebook or script imports, directly or not, sorted, package files included."""
+    source = notebook_code(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+    modules = set().union(*(_closure(name) for name in imported_modules(source)), set())
+    parents = {name.rpartition(".")[0] for name in modules if "." in name}
+    return sorted({PACKAGE / "__init__.py"} | {_file(name) for name in modules | parents})

@@ -1,0 +1,328 @@
+"""Every value of a study: YAML profiles and task files, read into validated, frozen records.
+
+A profile may `extend` another. Every value line of a profile carries a mark: `# established`,
+`# inferred` or `# ours`, then a note (`marks` reads them back for the notebooks).
+"""
+
+import ast
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import pandas as pd
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = ROOT / "params"
+MARKS = ("established", "inferred", "ours")
+GENERATOR_KINDS = ("mle", "fewgen", "dawgen")
+STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
+
+
+class ParamsError(ValueError):
+    """A value of a study is missing, misspelt, of the wrong type or impossible."""
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _plain_name(name: str) -> str:
+    if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
+        raise ValueError("expected letters, digits, '_' and '-' only (it becomes a folder name)")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Backbone(Record):
+    """A frozen model: a hub id, a local folder, or `tiny:t5` / `tiny:ctrl` (random weights of the given shape)."""
+
+    model: str
+    architecture: Literal["t5", "ctrl"]
+    shape: dict[str, int | str | bool]  # config values: built for tiny:, checked against the config otherwise
+    n_words: Positive | None = None  # tiny: only: how many words of the training rows become tokens
+
+    @property
+    def is_tiny(self) -> bool:
+        return self.model.startswith("tiny:")
+
+    @model_validator(mode="after")
+    def _tiny(self) -> "Backbone":
+        if self.is_tiny and self.model != f"tiny:{self.architecture}":
+            raise ValueError(f"expected tiny:{self.architecture} for architecture {self.architecture}")
+        if self.is_tiny != (self.n_words is not None):
+            raise ValueError("n_words: expected for tiny: models, and for them only")
+        return self
+
+
+class Compute(Record):
+    device: Literal["auto", "cpu", "cuda"]  # auto: cuda where there is one
+    dtype: Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on cuda, float32 on cpu
+    threads: Positive  # fixed, since sums on more threads may round differently
+
+
+class GeneratorTuning(Record):
+    """Algorithm 1."""
+
+    kinds: list[Literal["mle", "fewgen", "dawgen"]]
+    prompt: Literal["soft"]
+    steps: Literal["by_classes"] | Positive  # by_classes: 160 per class (320 for two, 480 for three)
+    rows_per_class: Annotated[int, Field(ge=2)]
+    lr: Rate
+    clip_norm: Rate
+    virtual_lr: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    net_reads: Literal["hidden", "loss"]
+    net_lr: Rate
+    net_weight_decay: Annotated[float, Field(ge=0)]
+    discrimination: Literal["log_ratio", "ratio", "raw_logit"]
+    alignment: Literal["class_triplet", "prompt_contrast"]
+    margin: Annotated[float, Field(ge=0)]
+    weights_over: Literal["batch", "per_label"]
+    eos: Literal["token", "learned"]
+    max_tokens: Positive
+    max_first_tokens: Positive
+    stack: Positive  # (kind, seed) prompts tuned at once
+
+    def n_steps(self, n_classes: int) -> int:
+        return 160 * n_classes if self.steps == "by_classes" else self.steps
+
+
+class Generation(Record):
+    per_class: Positive
+    max_new_tokens: Positive
+    batch_size: Positive
+    on_length: Literal["reject", "close"]
+    max_attempts_per_row: Annotated[float, Field(ge=1)]
+
+
+class PromptTuning(Record):
+    """Algorithm 2."""
+
+    strategies: list[Literal["real", "syn", "pooled", "paired", "paired_surgery"]]
+    prompt_tokens: Positive
+    optimiser: Literal["adafactor", "adamw"]
+    lr: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["cosine", "constant"]
+    clip_norm: Rate
+    eps: Annotated[float, Field(ge=0)]
+    steps: Positive
+    eval_every: Positive
+    batch_real_per_class: Positive
+    batch_syn_per_class: Positive
+    max_tokens: Positive
+    shorten: Literal["longer_field", "tail"]
+    stack: Positive  # prompts tuned at once
+    eval_batch_size: Positive
+
+
+class Profile(Record):
+    extends: str | None = None
+    profile: Name
+    about: str
+    random_models: bool
+    source: Literal["embedded", "local", "hub"]
+    data_dir: str | None
+    tasks: list[Name]
+    extra_synthetic: dict[Name, list[Name]] = {}
+    seeds: list[Annotated[int, Field(ge=0)]]
+    seeds_per_job: Positive
+    shots: Positive
+    ready_made_splits: Literal["use", "ignore"]
+    classifier: Backbone
+    generator: Backbone
+    compute: Compute
+    generator_tuning: GeneratorTuning
+    generation: Generation
+    prompt_tuning: PromptTuning
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Profile":
+        for name in ("tasks", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ValueError(f"{name}: expected at least one and no repeats, found {values}")
+        if self.classifier.architecture != "t5":
+            raise ValueError("classifier.architecture: expected t5 (an encoder-decoder with sentinels)")
+        if self.generator.architecture != "ctrl":
+            raise ValueError("generator.architecture: expected ctrl")
+        if self.generation.on_length == "close" and not self.random_models:
+            raise ValueError("generation.on_length: `close` is for random models only; expected reject")
+        if self.random_models != (self.classifier.is_tiny or self.generator.is_tiny):
+            raise ValueError("random_models: expected true exactly when a backbone is tiny:")
+        tuning = self.generator_tuning
+        if not tuning.kinds or len(set(tuning.kinds)) != len(tuning.kinds):
+            raise ValueError(f"generator_tuning.kinds: expected at least one and no repeats, found {tuning.kinds}")
+        if tuning.max_first_tokens >= tuning.max_tokens:
+            raise ValueError("generator_tuning.max_first_tokens: expected less than max_tokens, found "
+                             f"{tuning.max_first_tokens} and {tuning.max_tokens}")  # fmt: skip
+        positions = self.generator.shape.get("n_positions", tuning.max_tokens)
+        if isinstance(positions, int) and tuning.max_tokens > positions:
+            raise ValueError(f"generator_tuning.max_tokens: expected at most the generator's {positions} positions")
+        if extra := set(self.extra_synthetic) - set(self.tasks):
+            raise ValueError(f"extra_synthetic: expected tasks of this profile, found {sorted(extra)}")
+        return self
+
+    def seed_groups(self) -> list[list[int]]:
+        """The unit of work: groups of seeds whose prompts are tuned together."""
+        step = self.seeds_per_job
+        return [self.seeds[i : i + step] for i in range(0, len(self.seeds), step)]
+
+    def rows_dir(self) -> Path:
+        """The folder that holds local rows: DAWGEN_DATA, else the profile's data_dir. ParamsError if neither is there."""
+        if self.source == "embedded":
+            return PARAMS / "embedded"
+        name = os.environ.get("DAWGEN_DATA") or self.data_dir
+        if not name:
+            raise ParamsError(f"profile {self.profile}: expected a folder of rows; set DAWGEN_DATA or data_dir")
+        if not Path(name).is_dir():
+            raise ParamsError(f"profile {self.profile}: expected a folder of rows, found none at {name}; "
+                              "set DAWGEN_DATA or data_dir to an existing folder")  # fmt: skip
+        return Path(name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping with unique keys. ParamsError names the file, the line and what was expected."""
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise ParamsError(f"expected a file at {path}, found none; known here: {known}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _unique_keys(node, path)
+        value = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path}: expected keys with values, found {type(value).__name__}")
+    return value
+
+
+def _unique_keys(node: yaml.Node | None, path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise ParamsError(f"{path}, line {line}: expected each key once, found {key.value!r} again")
+            seen.add(key.value)
+            _unique_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _unique_keys(item, path)
+
+
+def validated(record: type[R], values: Mapping[str, Any], where: str | Path) -> R:
+    """The record, or a ParamsError that lists every wrong key with its path, what was expected and found."""
+    try:
+        return record.model_validate(dict(values))
+    except ValidationError as error:
+        lines = []
+        for e in error.errors():
+            key = ".".join(str(part) for part in e["loc"]) or "(whole file)"
+            found = "" if e["type"] == "missing" or isinstance(e["input"], dict) else f", found {e['input']!r}"
+            hint = ""
+            if isinstance(e["input"], str) and e["type"] == "float_type":
+                hint = " (YAML reads 5e-3 as text: write 5.0e-3)"
+            lines.append(f"  {key}: {e['msg']}{found}{hint}")
+        raise ParamsError(f"{where}:\n" + "\n".join(lines)) from error
+
+
+def profile_path(name: str) -> Path:
+    """A profile by name (`params/NAME.yaml`), or by the path of a YAML file."""
+    return Path(name) if name.endswith(".yaml") else PARAMS / f"{name}.yaml"
+
+
+def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    if name in seen:
+        raise ParamsError(f"extends: expected no circle, found {' -> '.join((*seen, name))}")
+    values = read_yaml(profile_path(name))
+    base = values.get("extends")
+    return _overlay(_merged(base, (*seen, name)), values) if isinstance(base, str) else values
+
+
+def _overlay(base: dict, top: dict) -> dict:
+    whole = ("classifier", "generator", "extra_synthetic")  # a backbone is replaced, never mixed
+    out = dict(base)
+    for key, value in top.items():
+        nested = key not in whole and isinstance(value, dict) and isinstance(base.get(key), dict)
+        out[key] = _overlay(base[key], value) if nested else value
+    return out
+
+
+def load_profile(name: str) -> Profile:
+    """The profile `params/NAME.yaml` with what it extends, checked. Errors: ParamsError."""
+    profile = validated(Profile, _merged(name), profile_path(name))
+    if profile.profile != profile_path(name).stem:
+        raise ParamsError(f"{profile_path(name)}: profile: expected {profile_path(name).stem}, found {profile.profile}")
+    for task in profile.tasks:
+        if not (PARAMS / "tasks" / f"{task}.yaml").is_file():
+            raise ParamsError(f"{profile_path(name)}: tasks: expected a file params/tasks/{task}.yaml, found none")
+    return profile
+
+
+def marks(name: str) -> pd.DataFrame:
+    """One row per value of a profile: key, value, mark (established, inferred, ours), note. Unmarked: empty."""
+    values = read_yaml(profile_path(name))
+    base = values.get("extends")
+    rows = {row["key"]: row for row in marks(base).to_dict("records")} if isinstance(base, str) else {}
+    lines = profile_path(name).read_text(encoding="utf-8").splitlines()
+
+    def walk(node: yaml.Node, path: str) -> None:
+        if isinstance(node, yaml.MappingNode) and not node.flow_style:
+            for key, value in node.value:
+                walk(value, f"{path}.{key.value}" if path else key.value)
+            return
+        comment = lines[node.end_mark.line - (node.end_mark.column == 0)].partition(" # ")[2].strip()
+        mark, _, note = comment.partition(":")
+        shown = yaml.safe_load(yaml.serialize(node))
+        rows[path] = {"key": path, "value": shown, "mark": mark if mark in MARKS else "", "note": note.strip()}
+
+    walk(yaml.compose(profile_path(name).read_text(encoding="utf-8")), "")
+    return pd.DataFrame(rows.values())
+
+
+def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
+    """The seeds a notebook was given, as a list or as text such as '[13, 21]'; each one of the profile's."""
+    try:
+        values = ast.literal_eval(seeds) if isinstance(seeds, str) else seeds
+    except (ValueError, SyntaxError):
+        values = None
+    if not isinstance(values, list) or not values or not all(type(s) is int for s in values):
+        raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {seeds!r}")
+    if unknown := [s for s in values if s not in profile.seeds]:
+        raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
+    return values
+
+
+def check_parameters(cells_run: list[str]) -> None:
+    """Stop when papermill passed a name that the notebook does not declare (papermill itself only warns).
+
+    cells_run is IPython's `In`: the sources of the cells run so far. Run by hand, nothing was injected: no check.
+    """
+    injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
+    if not injected:
+        return
+    declared = {
+        node.target.id
+        for source in cells_run[: injected[-1]]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    tree = ast.parse(cells_run[injected[-1]])
+    given = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets}
+    if unknown := sorted(given - declared):
+        raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown)}")

@@ -1,0 +1,108 @@
+"""Who is drawn when: few-shot splits, batches, decoding choices. Randomness enters as a torch.Generator."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def seeded(*parts: int) -> torch.Generator:
+    """A CPU generator for a tuple of small integers, e.g. (seed, purpose): distinct tuples, distinct streams."""
+    seed = 0
+    for part in parts:
+        seed = (seed * 1_000_003 + part + 1) % (2**63 - 25)
+    return torch.Generator().manual_seed(seed)
+
+
+def few_shot_split(
+    labels: Sequence[int], n_classes: int, shots: int, generator: torch.Generator
+) -> tuple[list[int], list[int]]:
+    """Row numbers of (train, dev): `shots` rows per class each, disjoint and balanced.
+
+    Per class, rows are shuffled; the first `shots` are train, the next `shots` are dev; class after class.
+    Errors: ValueError when a class has fewer than 2 * shots rows.
+    Source: the protocol of LM-BFF (Gao et al. 2021), with our own random stream.
+    """
+    train, dev = [], []
+    for label in range(n_classes):
+        rows = torch.tensor([i for i, y in enumerate(labels) if y == label], dtype=torch.long)
+        if len(rows) < 2 * shots:
+            raise ValueError(
+                f"few-shot split: expected at least {2 * shots} rows of class number {label} "
+                f"({shots} to train, {shots} for dev), found {len(rows)}; add rows or lower `shots`"
+            )
+        shuffled = rows[torch.randperm(len(rows), generator=generator)].tolist()
+        train += shuffled[:shots]
+        dev += shuffled[shots : 2 * shots]
+    return train, dev
+
+
+def cycle(n_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
+    """Batches of row numbers without end: every pass is a fresh shuffle, batches run across passes.
+
+    Over k * n_rows draws each row is drawn exactly k times; a batch larger than the set repeats rows.
+    """
+    if n_rows < 1 or batch_size < 1:
+        raise ValueError(f"cycle: expected rows and a batch size of at least 1, found {n_rows} and {batch_size}")
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < batch_size:
+            waiting += torch.randperm(n_rows, generator=generator).tolist()
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def class_balanced(labels: Sequence[int], per_class: int, generator: torch.Generator) -> Iterator[list[int]]:
+    """Batches with `per_class` rows of every class (E5 needs two or more), classes in order, without end."""
+    by_class = [[i for i, y in enumerate(labels) if y == label] for label in sorted(set(labels))]
+    streams = [cycle(len(rows), per_class, generator) for rows in by_class]
+    while True:
+        yield [rows[i] for rows, stream in zip(by_class, streams, strict=True) for i in next(stream)]
+
+
+def paired(
+    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generator: torch.Generator
+) -> Iterator[tuple[list[int], list[int]]]:
+    """The "(Real, Syn)" strategy: at every step one real and one synthetic batch; the smaller set cycles."""
+    real = cycle(n_real, batch_real, generator)
+    syn = cycle(n_syn, batch_syn, generator)
+    while True:
+        yield next(real), next(syn)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen. temperature 0 is greedy; top_k 0 and top_p 1 switch those cuts off."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+
+def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty_B: Tensor) -> Tensor:
+    """Logits of already seen tokens divided (if positive) or multiplied (if negative) by the row's penalty.
+
+    seen_BV is True for tokens of the first sentence and those generated so far. A penalty of 1 changes nothing.
+    Source: CTRL (Keskar et al. 2019), penalty per label as in FewGen.
+    """
+    penalty_B1 = penalty_B[:, None]
+    penalised_BV = torch.where(logits_BV > 0, logits_BV / penalty_B1, logits_BV * penalty_B1)
+    return torch.where(seen_BV, penalised_BV, logits_BV)
+
+
+def choose_token(logits_BV: Tensor, decoding: Decoding, generator: torch.Generator | None) -> Tensor:
+    """The next token of each row, [B]: the argmax, or a draw after temperature, top-k and top-p in this order."""
+    if decoding.temperature == 0:
+        return logits_BV.argmax(-1)
+    logits_BV = logits_BV / decoding.temperature
+    if decoding.top_k:
+        kth_B1 = logits_BV.topk(min(decoding.top_k, logits_BV.shape[-1])).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < kth_B1, -torch.inf)
+    if decoding.top_p < 1:
+        sorted_BV, order_BV = logits_BV.sort(descending=True, dim=-1)
+        share_BV = sorted_BV.softmax(-1)
+        outside_BV = share_BV.cumsum(-1) - share_BV >= decoding.top_p  # the first token always stays
+        logits_BV = logits_BV.masked_fill(outside_BV.gather(-1, order_BV.argsort(-1)), -torch.inf)
+    return torch.multinomial(logits_BV.softmax(-1).cpu(), 1, generator=generator).squeeze(-1).to(logits_BV.device)

@@ -1,0 +1,331 @@
+"""The two training loops: `tune_generators` (Algorithm 1) and `tune_prompts` (Algorithm 2), many prompts at once.
+
+Rows of a batch do not see each other in a frozen model in eval mode, so prompts that share a backbone and a
+task run in one batch; each has its own rows, random stream, optimiser state and clipping. Results do not depend
+on what else is in the stack.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers.optimization import Adafactor
+
+from dawgen_core import bilevel, losses, samplers, surgery
+from dawgen_core.backbones import Classifier
+from dawgen_core.params import GeneratorTuning, PromptTuning
+from dawgen_core.prompts import EncodedPairs, PromptLayout, padded
+from dawgen_core.weighting import WeightNet
+
+BATCHES, NET, PROMPT_BATCHES = 1, 2, 3  # purposes of random streams
+
+
+class DivergedError(RuntimeError):
+    """A loss or gradient is not finite."""
+
+
+@dataclass(frozen=True)
+class GeneratorJob:
+    """One Q to tune: its kind, its seed, and its real rows (ids of sentence 1, of sentence 2) with class numbers."""
+
+    kind: str
+    seed: int
+    rows: list[tuple[list[int], list[int]]]
+    labels: list[int]
+
+
+@dataclass
+class TunedGenerator:
+    q_CSD: Tensor
+    net: WeightNet | None
+    trace: list[dict] = field(default_factory=list)
+
+
+def tune_generators(
+    layout: PromptLayout, jobs: Sequence[GeneratorJob], settings: GeneratorTuning, *, progress: bool = True
+) -> list[TunedGenerator]:
+    """Algorithm 1 for every job, in stacks; same batches and steps for every kind of one seed.
+
+    Returns Q [C, S, D], the weight net (None for `mle`) and a trace row per step: losses, largest weight.
+    The generator is not modified. Errors: DivergedError on a non-finite loss.
+    """
+    out: dict[int, TunedGenerator] = {}
+    for learns_weights in (False, True):
+        numbers = [i for i, job in enumerate(jobs) if (job.kind != "mle") == learns_weights]
+        for start in range(0, len(numbers), settings.stack):
+            chunk = numbers[start : start + settings.stack]
+            out |= dict(zip(chunk, _tune_stack(layout, [jobs[i] for i in chunk], settings, progress), strict=True))
+    return [out[i] for i in range(len(jobs))]
+
+
+def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, progress: bool) -> list[TunedGenerator]:
+    device, n_steps = layout.generator.device, settings.n_steps(len(layout.task.labels))
+    q_GCSD = torch.stack([layout.initial()] * len(jobs)).to(device).requires_grad_()
+    optimiser = torch.optim.AdamW([q_GCSD], lr=settings.lr, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / n_steps)
+    terms, net_optimisers = [], []
+    for job in jobs:
+        net = None
+        if job.kind != "mle":
+            random = samplers.seeded(job.seed, NET)
+            net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(device)
+            net_optimisers.append(
+                torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
+            )
+        terms.append(bilevel.PromptLoss(job.kind, settings, net))
+    streams = [samplers.class_balanced(j.labels, settings.rows_per_class, samplers.seeded(j.seed, BATCHES)) for j in jobs]
+    tuned = [TunedGenerator(q, term.net) for q, term in zip(q_GCSD, terms, strict=True)]
+    kinds = ", ".join(dict.fromkeys(job.kind for job in jobs))
+    for step in tqdm(range(n_steps), desc=f"generators ({kinds})", disable=not progress, leave=False):
+        chosen = [next(stream) for stream in streams]
+        batch = bilevel.Batch.of(
+            layout,
+            [[job.rows[i] for i in rows] for job, rows in zip(jobs, chosen, strict=True)],
+            [[job.labels[i] for i in rows] for job, rows in zip(jobs, chosen, strict=True)],
+        )
+        found = algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch, settings)
+        clip_each(q_GCSD.grad, settings.clip_norm)
+        optimiser.step()
+        schedule.step()
+        for job, one, row in zip(jobs, tuned, found, strict=True):
+            if not math.isfinite(row["loss"]):
+                raise DivergedError(f"generator {job.kind}, seed {job.seed}, step {step}: expected a finite loss, "
+                                    f"found {row['loss']}; lower generator_tuning.lr")  # fmt: skip
+            one.trace.append({"step": step, **row})
+    for one, q_CSD in zip(tuned, q_GCSD.detach().cpu(), strict=True):
+        one.q_CSD = q_CSD.clone()
+        one.net = None if one.net is None else one.net.cpu()
+    return tuned
+
+
+def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch, settings: GeneratorTuning) -> list[dict]:
+    """One step of Algorithm 1 on one batch: steps (a) and (b) update every W, (c) leaves its gradient in q_GCSD.grad.
+
+    Step (c) reuses the token losses of (a), since Q has not moved in between.
+    """
+
+    def read(q: Tensor) -> tuple[bilevel.TokenReading, Tensor | None]:
+        if terms[0].kind != "mle" and settings.alignment == "prompt_contrast":
+            under = [bilevel.read_tokens(layout, q, reading) for reading in batch.under]
+            rows = torch.arange(len(batch.own.label_B), device=q.device)
+            own = [torch.stack(list(parts), 1)[rows, batch.own.label_B] for parts in zip(
+                *((u.nll_BL, u.logit_BL, u.hidden_BLD) for u in under), strict=True)]  # fmt: skip
+            return bilevel.TokenReading(*own), torch.stack([u.hidden_BLD for u in under], dim=1)
+        return bilevel.read_tokens(layout, q, batch.own), None
+
+    def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
+        return [
+            term.parts(seen.rows(part), None if under is None else under[part], batch.own.scored_BL[part],
+                       batch.own.label_B[part])
+            for term, part in ((term, batch.part(g)) for g, term in enumerate(terms))
+        ]  # fmt: skip
+
+    def total(parts) -> Tensor:
+        return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
+
+    seen, under = read(q_GCSD)
+    disc = [float("nan")] * len(terms)
+    if net_optimisers:
+        virtual = bilevel.virtual_step(q_GCSD, total(losses_now()), lr=settings.virtual_lr)  # (a)
+        disc, v = bilevel.discrimination_gradient(layout, virtual, batch, settings.discrimination)
+
+        def moving(q: Tensor) -> tuple[Tensor, ...]:
+            tokens, others = read(q)
+            return (tokens.nll_BL, tokens.hidden_BLD) if others is None else (tokens.nll_BL, tokens.hidden_BLD, others)
+
+        nll_dot, hidden_dot, *under_dot = bilevel.derivative_along(moving, q_GCSD, v)
+        gradients = bilevel.weight_gradients(terms, batch, seen, under, nll_dot, hidden_dot,
+                                             under_dot[0] if under_dot else None, lr=settings.virtual_lr)  # fmt: skip
+        for term, optimiser, grads in zip(terms, net_optimisers, gradients, strict=True):  # (b)
+            for parameter, grad in zip(term.net.parameters(), grads, strict=True):
+                parameter.grad = grad.detach()
+            optimiser.step()
+    parts = losses_now()
+    (q_GCSD.grad,) = torch.autograd.grad(total(parts), q_GCSD)  # (c)
+    return [
+        {"loss": losses.dawgen_loss(weighted, aligned).item(), "lm_loss": weighted.item(), "alignment": aligned.item(),
+         "discrimination": disc[g], "largest_weight": weight.max().item()}
+        for g, (weighted, aligned, weight) in enumerate(parts)
+    ]  # fmt: skip
+
+
+def clip_each(grad_G: Tensor, max_norm: float) -> None:
+    """Scale each prompt's own gradient, in place, to norm max_norm at most."""
+    norm_G = grad_G.flatten(1).norm(dim=1)
+    grad_G.mul_((max_norm / (norm_G + 1e-6)).clamp(max=1.0).view(-1, *[1] * (grad_G.dim() - 1)))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One P to tune: strategy, seed, real rows, synthetic rows (None for `real`), dev rows for selection."""
+
+    strategy: str
+    seed: int
+    real: EncodedPairs
+    syn: EncodedPairs | None
+    dev: EncodedPairs
+
+
+@dataclass
+class TunedPrompt:
+    """The prompt with the best dev accuracy (strict improvement), the last one, and a trace row per step."""
+
+    best_PD: Tensor
+    last_PD: Tensor
+    best_step: int
+    best_dev_accuracy: float
+    last_dev_accuracy: float
+    trace: list[dict]
+
+
+def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[EncodedPairs | None, EncodedPairs | None]]:
+    """(real rows, synthetic rows) of every step without end; None where a strategy has no such batch.
+
+    `pooled` draws from one set in which real and synthetic rows are mixed and has one gradient; its batch is
+    as large as the two of `paired` together, and it is handed over in the real place.
+    """
+    generator = samplers.seeded(condition.seed, PROMPT_BATCHES)
+    n_classes = len(set(condition.real.labels))
+    n_real, n_syn = n_classes * settings.batch_real_per_class, n_classes * settings.batch_syn_per_class
+    real, syn = condition.real, condition.syn
+    if condition.strategy != "real" and syn is None:
+        raise ValueError(f"strategy {condition.strategy}: expected synthetic rows, found none")
+    if condition.strategy == "real":
+        for rows in samplers.cycle(len(real.ids), n_real, generator):
+            yield real.take(rows), None
+    elif condition.strategy == "syn":
+        for rows in samplers.cycle(len(syn.ids), n_syn, generator):
+            yield None, syn.take(rows)
+    elif condition.strategy == "pooled":
+        both = EncodedPairs(real.ids + syn.ids, real.labels + syn.labels, 0)
+        for rows in samplers.cycle(len(both.ids), n_real + n_syn, generator):
+            yield both.take(rows), None
+    elif condition.strategy in ("paired", "paired_surgery"):
+        for real_rows, syn_rows in samplers.paired(len(real.ids), len(syn.ids), n_real, n_syn, generator):
+            yield real.take(real_rows), syn.take(syn_rows)
+    else:
+        raise ValueError(f"strategy: expected real, syn, pooled, paired or paired_surgery, found {condition.strategy!r}")
+
+
+def tune_prompts(
+    prompts_GPD: Tensor, conditions: Sequence[Condition], classifier: Classifier, words_C: Tensor,
+    settings: PromptTuning, *, progress: bool = True,
+) -> list[TunedPrompt]:  # fmt: skip
+    """Algorithm 2 for G conditions at once, from prompts_GPD (not modified). The classifier stays frozen.
+
+    Every step: one forward and backward pass over all real and synthetic rows gives each prompt both of its
+    gradients (two leaf copies); then surgery on the raw gradients, clipping, the optimiser's step.
+    Errors: ValueError on bad conditions, DivergedError on a non-finite loss.
+    """
+    if len(prompts_GPD) != len(conditions):
+        raise ValueError(f"tune_prompts: expected one prompt per condition, found {len(prompts_GPD)} and {len(conditions)}")
+    prompts = [p.detach().clone().to(classifier.device).requires_grad_() for p in prompts_GPD]
+    optimiser, schedule = _optimiser(prompts, settings)
+    streams = [batches(c, settings) for c in conditions]
+    tuned = [TunedPrompt(p.detach().clone(), p.detach(), -1, -1.0, -1.0, []) for p in prompts]
+    for step in tqdm(range(settings.steps), desc=f"{len(prompts)} prompts", disable=not progress, leave=False):
+        pairs = [next(stream) for stream in streams]
+        loss_G2, grad_G2N = both_gradients(torch.stack(prompts).detach(), pairs, classifier, words_C)
+        for g, (condition, prompt, row) in enumerate(zip(conditions, prompts, tuned, strict=True)):
+            direction_N, report = _direction(condition, pairs[g], grad_G2N[g], loss_G2[g], settings, step)
+            prompt.grad = direction_N.view_as(prompt).to(prompt.dtype)
+            torch.nn.utils.clip_grad_norm_([prompt], settings.clip_norm)
+            row.trace.append({"step": step, "loss_real": loss_G2[g, 0].item(), "loss_syn": loss_G2[g, 1].item()} | report)
+        optimiser.step()
+        schedule.step()
+        if (step + 1) % settings.eval_every == 0 or step + 1 == settings.steps:
+            _select(prompts, conditions, classifier, words_C, settings, tuned, step)
+    for prompt, one in zip(prompts, tuned, strict=True):
+        one.best_PD, one.last_PD = one.best_PD.cpu(), prompt.detach().cpu().clone()
+    return tuned
+
+
+def both_gradients(
+    prompts_GPD: Tensor, pairs: Sequence[tuple[EncodedPairs | None, EncodedPairs | None]], classifier: Classifier,
+    words_C: Tensor,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Losses [G, 2] and gradients [G, 2, N] of every prompt's real (0) and synthetic (1) rows, in one backward pass.
+
+    Each place is the mean cross-entropy over its own rows; a missing batch has loss NaN and gradient zero.
+    """
+    leaf_GSPD = torch.stack([prompts_GPD, prompts_GPD], dim=1).requires_grad_()
+    ids, labels, owner, place, share = [], [], [], [], []
+    for g, pair in enumerate(pairs):
+        for side, rows in enumerate(pair):
+            if rows is not None:
+                n = len(rows.ids)
+                ids, labels = ids + rows.ids, labels + rows.labels
+                owner, place, share = owner + [g] * n, place + [side] * n, share + [1 / n] * n
+    device = classifier.device
+    ids_BT, kept_BT = (t.to(device) for t in padded(ids, 0))
+    owner_B, place_B = torch.tensor(owner, device=device), torch.tensor(place, device=device)
+    logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, leaf_GSPD[owner_B, place_B])
+    loss_B = losses.label_word_loss(logits_BC, torch.tensor(labels, device=device))
+    loss_B = loss_B * torch.tensor(share, device=device, dtype=loss_B.dtype)
+    (grad_GSPD,) = torch.autograd.grad(loss_B.sum(), leaf_GSPD)
+    loss_GS = torch.zeros(len(pairs), 2, dtype=loss_B.dtype, device=device)
+    loss_GS.index_put_((owner_B, place_B), loss_B.detach(), accumulate=True)
+    for g, pair in enumerate(pairs):
+        for side, rows in enumerate(pair):
+            if rows is None:
+                loss_GS[g, side] = torch.nan
+    return loss_GS, grad_GSPD.flatten(2)
+
+
+def _direction(condition, pair, grad_2N, loss_2, settings, step) -> tuple[Tensor, dict]:
+    present = [side for side in (0, 1) if pair[side] is not None]
+    if not torch.isfinite(loss_2[present]).all() or not torch.isfinite(grad_2N[present]).all():
+        raise DivergedError(f"strategy {condition.strategy}, seed {condition.seed}, step {step}: expected finite losses "
+                            f"and gradients, found loss {loss_2.tolist()}; lower prompt_tuning.lr")  # fmt: skip
+    if len(present) == 1:
+        return grad_2N[present[0]], {"cosine": math.nan, "conflict": math.nan}
+    rule = "one_sided" if condition.strategy == "paired_surgery" else "none"
+    direction_N, report = surgery.combine(grad_2N[0], grad_2N[1], eps=settings.eps, rule=rule)
+    return direction_N, {"cosine": report.cosine, "conflict": float(report.conflict)}
+
+
+def _optimiser(prompts: list[Tensor], settings: PromptTuning):
+    if settings.optimiser == "adafactor":
+        optimiser = Adafactor(prompts, lr=settings.lr, weight_decay=settings.weight_decay, relative_step=False,
+                              scale_parameter=False, warmup_init=False)  # fmt: skip
+    else:
+        optimiser = torch.optim.AdamW(prompts, lr=settings.lr, weight_decay=settings.weight_decay)
+
+    def factor(step: int) -> float:
+        return 1.0 if settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+
+def _select(prompts, conditions, classifier, words_C, settings, tuned: list[TunedPrompt], step: int) -> None:
+    stack_GPD = torch.stack(prompts).detach()
+    logits = predict(stack_GPD, [c.dev for c in conditions], classifier, words_C, settings.eval_batch_size)
+    for condition, prompt, one, logits_BC in zip(conditions, prompts, tuned, logits, strict=True):
+        accuracy = (logits_BC.argmax(-1) == torch.tensor(condition.dev.labels)).double().mean().item()
+        one.last_dev_accuracy = one.trace[-1]["dev_accuracy"] = accuracy
+        if accuracy > one.best_dev_accuracy:
+            one.best_PD, one.best_dev_accuracy, one.best_step = prompt.detach().clone(), accuracy, step
+
+
+@torch.inference_mode()
+def predict(
+    prompts_GPD: Tensor | None, rows: Sequence[EncodedPairs], classifier: Classifier, words_C: Tensor, batch_size: int
+) -> list[Tensor]:
+    """Label-word logits [B, C] on the CPU of each set of rows under its own prompt (None: no prompt at all).
+
+    All prompts go through in one pass, rows sorted by length so that little is padding.
+    """
+    flat = [(len(ids), g, i) for g, part in enumerate(rows) for i, ids in enumerate(part.ids)]
+    flat.sort()
+    out = [torch.empty(len(part.ids), len(words_C)) for part in rows]
+    for start in range(0, len(flat), batch_size):
+        chunk = flat[start : start + batch_size]
+        ids_BT, kept_BT = (t.to(classifier.device) for t in padded([rows[g].ids[i] for _, g, i in chunk], 0))
+        chosen = None if prompts_GPD is None else prompts_GPD.to(classifier.device)[[g for _, g, _ in chunk]]
+        logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, chosen).float().cpu()
+        for (_, g, i), row_C in zip(chunk, logits_BC, strict=True):
+            out[g][i] = row_C
+    return out
