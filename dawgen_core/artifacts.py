@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,12 @@ class Receipt:
             "device": self.device, "commit": commit(), "python": platform.python_version(),
             "machine": platform.machine(), "cores": os.cpu_count(), **more,
         }  # fmt: skip
+
+
+def surroundings(device: str) -> dict[str, str]:
+    """Versions, device and commit, for the first cells of a notebook."""
+    names = ("torch", "transformers", "peft", "datasets")
+    return {"python": platform.python_version(), **{n: version(n) for n in names}, "device": device, "commit": commit()}
 
 
 def commit() -> str:

@@ -32,6 +32,11 @@ def device_of(compute: Compute) -> torch.device:
     return torch.device("cuda" if cuda else "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """What a receipt calls a device: the card's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
 def dtype_of(compute: Compute) -> torch.dtype:
     """bfloat16 on cuda and float32 on cpu for `auto`. float16 is not offered: T5 overflows in it."""
     if compute.dtype == "auto":

@@ -246,6 +246,12 @@ def profile_path(name: str) -> Path:
     return Path(name) if name.endswith(".yaml") else PARAMS / f"{name}.yaml"
 
 
+def profile_files(name: str) -> list[Path]:
+    """The YAML file of a profile and those it extends."""
+    base = read_yaml(profile_path(name)).get("extends")
+    return [profile_path(name), *(profile_files(base) if isinstance(base, str) else [])]
+
+
 def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if name in seen:
         raise ParamsError(f"extends: expected no circle, found {' -> '.join((*seen, name))}")
@@ -306,6 +312,13 @@ def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
     if unknown := [s for s in values if s not in profile.seeds]:
         raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
     return values
+
+
+def chosen_task(task: str, profile: Profile) -> str:
+    """The task a notebook was given; one of the profile's."""
+    if task not in profile.tasks:
+        raise ParamsError(f"task: expected one of profile {profile.profile} ({', '.join(profile.tasks)}), found {task!r}")
+    return task
 
 
 def check_parameters(cells_run: list[str]) -> None:

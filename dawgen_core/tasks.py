@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 
 from dawgen_core import samplers
-from dawgen_core.params import PARAMS, Name, Positive, Profile, Record, read_yaml, validated
+from dawgen_core.params import PARAMS, Name, ParamsError, Positive, Profile, Record, read_yaml, validated
 
 MASK = "[MASK]"
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -133,6 +133,22 @@ class Task(Record):
         return self.labels.index(label)
 
 
+def row_files(task: Task, profile: Profile) -> list[Path]:
+    """The local files of a task's rows that are there now: what a workflow watches."""
+    source = task.sources.get(profile.source)
+    if source is None or source.hub:
+        return []
+    try:
+        folder = profile.rows_dir()
+    except ParamsError:
+        return []
+    names = [source.train.file, source.test.file, source.first_sentences.file]
+    patterns = [source.ready_made] if source.ready_made and profile.ready_made_splits == "use" else []
+    patterns += [source.synthetic[k] for k in profile.extra_synthetic.get(task.task, []) if k in source.synthetic]
+    names += [p.format(seed=seed, split=split) for p in patterns for seed in profile.seeds for split in ("train", "dev")]
+    return sorted({folder / name for name in names if name and (folder / name).is_file()})
+
+
 def load_task(name: str) -> Task:
     """The task of `params/tasks/NAME.yaml`, checked. Errors: ParamsError."""
     path = PARAMS / "tasks" / f"{name}.yaml"
@@ -184,24 +200,40 @@ class TaskRows:
         train, dev = (pool.iloc[part].reset_index(drop=True) for part in rows)
         return train, dev
 
-    def first_sentences(self, n: int, generator) -> tuple[list[str], list[str]]:
+    def vocabulary(self) -> list[str]:
+        """Texts that a tiny: model builds its vocabulary from: training rows and the task's own words, no test row."""
+        pool, texts = self.pool(), self.task.generator
+        own = [self.task.classifier.template.replace(MASK, ""), texts.control_code, texts.infix, *texts.prefix.values()]
+        return [*pool["sentence1"], *pool["sentence2"], *own * 2, *self.task.classifier.verbalizer.values()]
+
+    def first_sentences(self, n: int, generator: torch.Generator) -> tuple[list[str], list[str]]:
         """(row ids, sentences): at most n different first sentences of allowed length, in seeded order."""
-        wanted, file = self.source.first_sentences, self.source.first_sentences.file
-        if wanted.hub:
-            name, lines = wanted.hub.path, self._hub(wanted.hub, wanted.split)[wanted.field]
-        elif wanted.field:
-            name, lines = file, [row[wanted.field] for row in _records(self.folder / file)]
-        else:
-            name, lines = file, _text_lines(self.folder / file)
-        if wanted.n_lines is not None and len(lines) != wanted.n_lines:
-            raise TaskError(f"{name}: expected {wanted.n_lines} lines, found {len(lines)}")
+        wanted, lines = self.source.first_sentences, self._sentence_lines()
         first_line = {}
         for i, line in enumerate(lines):
             if wanted.min_words <= len(line.split()) <= wanted.max_words:
                 first_line.setdefault(line.strip(), i)
         texts = list(first_line)
         order = torch.randperm(len(texts), generator=generator)[:n].tolist()
+        name = wanted.hub.path if wanted.hub else wanted.file
         return [f"{name}#{first_line[texts[i]]}" for i in order], [texts[i] for i in order]
+
+    def sentences_of(self, row_ids: list[str]) -> list[str]:
+        """The first sentences of these row ids, read from the source again."""
+        lines = self._sentence_lines()
+        return [lines[int(row_id.rpartition("#")[2])].strip() for row_id in row_ids]
+
+    def _sentence_lines(self) -> list[str]:
+        wanted = self.source.first_sentences
+        if wanted.hub:
+            lines = list(self._hub(wanted.hub, wanted.split)[wanted.field])
+        elif wanted.field:
+            lines = [row[wanted.field] for row in _records(self.folder / wanted.file)]
+        else:
+            lines = _text_lines(self.folder / wanted.file)
+        if wanted.n_lines is not None and len(lines) != wanted.n_lines:
+            raise TaskError(f"{wanted.file or wanted.hub.path}: expected {wanted.n_lines} lines, found {len(lines)}")
+        return lines
 
     def released_synthetic(self, kind: str, seed: int, per_class: int) -> pd.DataFrame:
         """Released synthetic rows of `kind`: the first per_class rows of each label, in file order."""

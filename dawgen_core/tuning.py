@@ -66,16 +66,8 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
     q_GCSD = torch.stack([layout.initial()] * len(jobs)).to(device).requires_grad_()
     optimiser = torch.optim.AdamW([q_GCSD], lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / n_steps)
-    terms, net_optimisers = [], []
-    for job in jobs:
-        net = None
-        if job.kind != "mle":
-            random = samplers.seeded(job.seed, NET)
-            net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(device)
-            net_optimisers.append(
-                torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
-            )
-        terms.append(bilevel.PromptLoss(job.kind, settings, net))
+    made = [new_loss(layout, job, settings) for job in jobs]
+    terms, net_optimisers = [term for term, _ in made], [one for _, found in made for one in found]
     streams = [samplers.class_balanced(j.labels, settings.rows_per_class, samplers.seeded(j.seed, BATCHES)) for j in jobs]
     tuned = [TunedGenerator(q, term.net) for q, term in zip(q_GCSD, terms, strict=True)]
     kinds = ", ".join(dict.fromkeys(job.kind for job in jobs))
@@ -99,6 +91,16 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         one.q_CSD = q_CSD.clone()
         one.net = None if one.net is None else one.net.cpu()
     return tuned
+
+
+def new_loss(layout: PromptLayout, job: GeneratorJob, settings: GeneratorTuning):
+    """A job's loss with its seeded weight net, and that net's optimiser in a list (empty for `mle`)."""
+    if job.kind == "mle":
+        return bilevel.PromptLoss("mle", settings, None), []
+    random = samplers.seeded(job.seed, NET)
+    net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(layout.generator.device)
+    optimiser = torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
+    return bilevel.PromptLoss(job.kind, settings, net), [optimiser]
 
 
 def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch, settings: GeneratorTuning) -> list[dict]:
@@ -223,7 +225,7 @@ def tune_prompts(
     if len(prompts_GPD) != len(conditions):
         raise ValueError(f"tune_prompts: expected one prompt per condition, found {len(prompts_GPD)} and {len(conditions)}")
     prompts = [p.detach().clone().to(classifier.device).requires_grad_() for p in prompts_GPD]
-    optimiser, schedule = _optimiser(prompts, settings)
+    optimiser, schedule = optimiser_of(prompts, settings)
     streams = [batches(c, settings) for c in conditions]
     tuned = [TunedPrompt(p.detach().clone(), p.detach(), -1, -1.0, -1.0, []) for p in prompts]
     for step in tqdm(range(settings.steps), desc=f"{len(prompts)} prompts", disable=not progress, leave=False):
@@ -287,7 +289,8 @@ def _direction(condition, pair, grad_2N, loss_2, settings, step) -> tuple[Tensor
     return direction_N, {"cosine": report.cosine, "conflict": float(report.conflict)}
 
 
-def _optimiser(prompts: list[Tensor], settings: PromptTuning):
+def optimiser_of(prompts: list[Tensor], settings: PromptTuning):
+    """(optimiser, schedule) over a list of prompts; each has its own state."""
     if settings.optimiser == "adafactor":
         optimiser = Adafactor(prompts, lr=settings.lr, weight_decay=settings.weight_decay, relative_step=False,
                               scale_parameter=False, warmup_init=False)  # fmt: skip

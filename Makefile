@@ -1,0 +1,41 @@
+# Two commands for a fresh machine: `make reproduce` and `make test`. Each sets up .venv first (once).
+PROFILE ?= smoke
+CORES   ?= 2
+KERNEL  ?= python3
+PYTHON  ?= python3
+BIN     := .venv/bin
+SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules host \
+            --config profile=$(PROFILE) kernel=$(KERNEL)
+
+.PHONY: reproduce test lab publish plan lint clean
+.DEFAULT_GOAL := reproduce
+
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit(f"expected Python 3.11 or later, found {v[0]}.{v[1]}; run make PYTHON=python3.11")'
+	@echo "Setting up .venv (once, a few minutes) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,dev]'
+	@touch $@
+
+reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(SNAKEMAKE)
+	@cat runs/$(PROFILE)/tables/table1.md runs/$(PROFILE)/tables/table3.md
+	@echo "Read next: runs/$(PROFILE)/notebooks (executed), runs/$(PROFILE)/tables, runs/$(PROFILE)/figures"
+
+plan: .venv/.ready  ## list the jobs of PROFILE without running them
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake -n --quiet rules --cores $(CORES) --config profile=$(PROFILE) kernel=$(KERNEL)
+
+test: .venv/.ready  ## unit, contract and smoke tests
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+lab: .venv/.ready  ## JupyterLab on the right kernel
+	@$(BIN)/jupyter lab notebooks
+
+publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with their manifest
+	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)
+
+lint: .venv/.ready
+	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+
+clean:  ## forget the environment; results under runs/ stay
+	rm -rf .venv

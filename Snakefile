@@ -1,0 +1,147 @@
+# The one workflow: which notebook runs with which parameters after which. A laptop and a cluster use the same file.
+#   snakemake --cores 2 --config profile=smoke kernel=python3
+# Unit of work: (task, group of seeds). A rule's inputs are its notebook, the dawgen_core files behind it, the params
+# and the rows it reads, so that an edited loss reruns what depends on it and nothing else. Its outputs are the executed
+# notebook and an index of what it made; the results themselves are not listed one by one, since Snakemake deletes the
+# listed outputs of a stopped job and would throw away finished conditions. Inside a job, finished conditions are kept.
+import json
+
+from dawgen_core import imports, params, tasks
+
+PROFILE = config.get("profile", "smoke")
+KERNEL = config.get("kernel", "python3")
+study = params.load_profile(PROFILE)
+RUN = f"runs/{study.profile}"
+GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
+GPU = int(study.compute.device != "cpu")
+
+
+wildcard_constraints:
+    task="[^/.]+",
+    group="[0-9-]+",
+
+
+def code(notebook):
+    path = params.ROOT / "notebooks" / f"{notebook}.ipynb"
+    return [str(p.relative_to(params.ROOT)) for p in (path, *imports.files_behind(path))]
+
+
+def settings(*names):
+    files = [*params.profile_files(PROFILE), *(params.PARAMS / "tasks" / f"{name}.yaml" for name in names)]
+    return [str(p) for p in files]
+
+
+def rows(task):
+    return [str(p) for p in tasks.row_files(tasks.load_task(task), study)]
+
+
+def given(w):
+    """What a notebook is given, as one line of YAML."""
+    return json.dumps({"profile": PROFILE, **({"task": w.task, "seeds": GROUPS[w.group]} if "task" in w.keys() else {})})
+
+
+# papermill writes a .running copy that takes the output's name when it has run to its end.
+PAPERMILL = (
+    "papermill {input[0]} {output.notebook}.running.ipynb -k {KERNEL:q} -y {params.values:q} --no-progress-bar > {log} 2>&1"
+    " || {{ tail -n 30 {log} >&2; echo 'executed so far: {output.notebook}.running.ipynb' >&2; exit 1; }}; "
+    "mv {output.notebook}.running.ipynb {output.notebook}"
+)
+
+
+def each(notebook):
+    return [f"{RUN}/{task}/{notebook}.seeds-{group}.json" for task in study.tasks for group in GROUPS]
+
+
+rule all:
+    input:
+        f"{RUN}/03_data_analysis.json",
+        f"{RUN}/05_tables.json",
+
+
+rule generator_tuning:
+    input:
+        code("01_generator_tuning"),
+        lambda w: settings(w.task),
+        lambda w: rows(w.task),
+    output:
+        notebook=f"{RUN}/notebooks/01_generator_tuning.{{task}}.seeds-{{group}}.ipynb",
+        index=f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
+    log:
+        f"{RUN}/logs/01_generator_tuning.{{task}}.seeds-{{group}}.log",
+    resources:
+        gpu=GPU,
+    params:
+        values=given,
+    shell:
+        PAPERMILL
+
+
+rule generation:
+    input:
+        code("02_generation"),
+        lambda w: settings(w.task),
+        lambda w: rows(w.task),
+        f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
+    output:
+        notebook=f"{RUN}/notebooks/02_generation.{{task}}.seeds-{{group}}.ipynb",
+        index=f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",
+    log:
+        f"{RUN}/logs/02_generation.{{task}}.seeds-{{group}}.log",
+    resources:
+        gpu=GPU,
+    params:
+        values=given,
+    shell:
+        PAPERMILL
+
+
+rule data_analysis:
+    input:
+        code("03_data_analysis"),
+        settings(*study.tasks),
+        each("02_generation"),
+    output:
+        notebook=f"{RUN}/notebooks/03_data_analysis.ipynb",
+        index=f"{RUN}/03_data_analysis.json",
+    log:
+        f"{RUN}/logs/03_data_analysis.log",
+    params:
+        values=given,
+    shell:
+        PAPERMILL
+
+
+rule prompt_tuning:
+    input:
+        code("04_prompt_tuning"),
+        lambda w: settings(w.task),
+        lambda w: rows(w.task),
+        f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",
+    output:
+        notebook=f"{RUN}/notebooks/04_prompt_tuning.{{task}}.seeds-{{group}}.ipynb",
+        index=f"{RUN}/{{task}}/04_prompt_tuning.seeds-{{group}}.json",
+    log:
+        f"{RUN}/logs/04_prompt_tuning.{{task}}.seeds-{{group}}.log",
+    resources:
+        gpu=GPU,
+    params:
+        values=given,
+    shell:
+        PAPERMILL
+
+
+rule tables:
+    input:
+        code("05_tables"),
+        settings(*study.tasks),
+        each("04_prompt_tuning"),
+        f"{RUN}/03_data_analysis.json",
+    output:
+        notebook=f"{RUN}/notebooks/05_tables.ipynb",
+        index=f"{RUN}/05_tables.json",
+    log:
+        f"{RUN}/logs/05_tables.log",
+    params:
+        values=given,
+    shell:
+        PAPERMILL

@@ -1,0 +1,35 @@
+"""`make publish`: copy a profile's tables and figures into figures/, with a manifest that says which run made each."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from dawgen_core import artifacts, params
+
+
+def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
+    """figures/PROFILE/ and its manifest.json. Errors: ArtifactError when the tables are missing or were edited."""
+    profile = params.load_profile(profile_name)
+    runs = artifacts.Runs.of(profile)
+    made = {}
+    for kind, folder in (("tables", runs.root / "tables"), ("tables", runs.root / "figures")):
+        result = artifacts.verified(folder, kind)
+        receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS[kind])
+        for name, digest in result["outputs"].items():
+            (target / profile.profile).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, target / profile.profile / name)
+            made[name] = {"sha256": digest, "commit": receipt["commit"], "machine": receipt["machine"],
+                          "device": receipt["device"]}  # fmt: skip
+    manifest = {"profile": profile.profile, "about": profile.about, "random_models": profile.random_models,
+                "tasks": profile.tasks, "seeds": profile.seeds, "files": made}  # fmt: skip
+    artifacts.write_json(target / profile.profile / "manifest.json", manifest)
+    return target / profile.profile
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("expected one profile name: python -m dawgen_core.app.publish PROFILE")
+    try:
+        print(publish(sys.argv[1]))
+    except (artifacts.ArtifactError, params.ParamsError) as error:
+        sys.exit(str(error))

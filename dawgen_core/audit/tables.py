@@ -1,0 +1,51 @@
+"""The paper's tables from the ledger alone: mean over seeds, standard deviation, n."""
+
+import pandas as pd
+
+from dawgen_core.params import Profile
+from dawgen_core.tasks import load_task
+
+TABLE_1 = [("Prompting", "none", "prompting"), ("Prompt Tuning", "none", "real"), ("Ours", "dawgen", "paired_surgery")]
+TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
+GENERATORS = {"mle": "MLE (ours)", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_released": "FewGen's released rows"}
+
+
+def cell(values: pd.Series) -> str:
+    """Accuracy in percent: mean ± sample standard deviation over seeds (n); one value has no spread."""
+    values = values.dropna() * 100
+    if not len(values):
+        return "not run"
+    if len(values) == 1:
+        return f"{values.iloc[0]:.1f} (n=1)"
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f} (n={len(values)})"
+
+
+def _row(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str]) -> dict[str, str]:
+    chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
+    return {load_task(t).title: cell(chosen.loc[chosen["task"] == t, "accuracy"]) for t in tasks}
+
+
+def table_1(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Main results, first version: majority class, Prompting, Prompt Tuning, Ours."""
+    majority = {load_task(t).title: cell(ledger.loc[ledger["task"] == t, "majority"].head(1)) for t in profile.tasks}
+    rows = [{"method": "Majority class", **majority}]
+    rows += [{"method": name, **_row(ledger, generator, method, profile.tasks)} for name, generator, method in TABLE_1]
+    return pd.DataFrame(rows)
+
+
+def table_3(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Ablation: generator x real data x surgery (Ours = DawGen, yes, yes)."""
+    rows = []
+    for generator in [g for g in GENERATORS if g in set(ledger["generator"])]:
+        for real, surgery, method in TABLE_3:
+            row = _row(ledger, generator, method, profile.tasks)
+            rows.append({"generator": GENERATORS[generator], "real": real, "gradient surgery": surgery} | row)
+    return pd.DataFrame(rows)
+
+
+def caption(profile: Profile, what: str) -> str:
+    """What a table shows, on which rows, with which models: every table says it."""
+    shown = "; ".join(f"{(t := load_task(name)).title}: {t.sources[profile.source].shown_as}" for name in profile.tasks)
+    models = "RANDOM TINY MODELS, the numbers mean nothing" if profile.random_models else profile.classifier.model
+    return (f"{what} Test accuracy in percent, mean ± standard deviation over seeds (n), prompt chosen on dev. "
+            f"Profile `{profile.profile}` ({models}). Test sets: {shown}.")  # fmt: skip

@@ -1,0 +1,53 @@
+"""Every row back to its source: few-shot rows, first sentences, predictions."""
+
+import pandas as pd
+
+from dawgen_core import artifacts
+from dawgen_core.artifacts import ArtifactError, Runs
+from dawgen_core.params import Profile
+from dawgen_core.tasks import ROW_COLUMNS, TaskRows, load_task
+
+PAIR = ["sentence1", "sentence2", "label"]
+
+
+def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
+    """Read the sources again and hold every artifact's rows against them; one line per kind of artifact and task.
+
+    Errors: ArtifactError names the first artifact whose rows are not the source's, or whose predictions do not
+    cover the test rows exactly once.
+    """
+    counts = []
+    for name in profile.tasks:
+        rows = TaskRows(load_task(name), profile)
+        test = rows.test()
+        n_few_shot = n_syn = n_predictions = 0
+        for seed in profile.seeds:
+            for part, source in zip(("train", "dev"), rows.few_shot(seed), strict=True):
+                path = runs.few_shot(name, seed) / f"{part}.parquet"
+                _same(pd.read_parquet(path)[ROW_COLUMNS], source, path)
+                n_few_shot += len(source)
+            for kind in profile.generator_tuning.kinds:
+                path = runs.synthetic(name, seed, kind) / "synthetic.parquet"
+                syn = pd.read_parquet(path)
+                found = rows.sentences_of(list(syn["source_row"]))
+                if list(syn["sentence1"]) != found:
+                    raise ArtifactError(f"{path}: expected the first sentences of its source rows, found others")
+                n_syn += len(syn)
+        for seed, generator, method in artifacts.conditions(profile, name, profile.seeds):
+            path = runs.condition(name, seed, generator, method) / "predictions.parquet"
+            predictions = pd.read_parquet(path)
+            if not predictions["row_id"].is_unique or set(predictions["row_id"]) != set(test["row_id"]):
+                raise ArtifactError(f"{path}: expected each of {len(test)} test rows exactly once, found "
+                                    f"{predictions['row_id'].nunique()} different in {len(predictions)} rows")  # fmt: skip
+            merged = predictions.merge(test, on="row_id", suffixes=("", "_source"))
+            if not (merged["label"] == merged["label_source"]).all():
+                raise ArtifactError(f"{path}: expected the labels of the test rows, found others")
+            n_predictions += len(predictions)
+        counts.append({"task": name, "source": rows.shown_as, "few-shot rows": n_few_shot,
+                       "synthetic rows": n_syn, "test rows": len(test), "predictions": n_predictions})  # fmt: skip
+    return pd.DataFrame(counts)
+
+
+def _same(found: pd.DataFrame, source: pd.DataFrame, path) -> None:
+    if not found.reset_index(drop=True).equals(source[ROW_COLUMNS].reset_index(drop=True)):
+        raise ArtifactError(f"{path}: expected the rows of the source, in order, found others; rebuild the few-shot split")

@@ -1,0 +1,69 @@
+"""Shared fixtures: the smoke profile, two tasks, tiny frozen models. Everything offline and on one thread."""
+
+import copy
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+from dawgen_core import backbones, params, tasks
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def smoke() -> params.Profile:
+    return params.load_profile("smoke")
+
+
+@pytest.fixture(scope="session")
+def mrpc() -> tasks.Task:
+    return tasks.load_task("mrpc")
+
+
+@pytest.fixture(scope="session")
+def sick() -> tasks.Task:
+    return tasks.load_task("sick")
+
+
+@pytest.fixture(scope="session")
+def mrpc_rows(smoke, mrpc) -> tasks.TaskRows:
+    return tasks.TaskRows(mrpc, smoke)
+
+
+@pytest.fixture(scope="session")
+def texts(smoke, mrpc, sick) -> list[str]:
+    """What the tiny vocabularies are built from: the rows and the texts of both tasks."""
+    out = []
+    for task in (mrpc, sick):
+        pool = tasks.TaskRows(task, smoke).pool()
+        out += [*pool.sentence1, *pool.sentence2, task.classifier.template.replace(tasks.MASK, "")]
+        out += [*task.classifier.verbalizer.values(), *task.generator.prefix.values()]
+        out += [task.generator.control_code, task.generator.infix]
+    return out
+
+
+@pytest.fixture(scope="session")
+def classifier(smoke, texts) -> backbones.Classifier:
+    return backbones.load_classifier(smoke.classifier, smoke.compute, texts)
+
+
+@pytest.fixture(scope="session")
+def generator(smoke, texts) -> backbones.Generator:
+    return backbones.load_generator(smoke.generator, smoke.compute, texts)
+
+
+def in_float64(frozen: backbones.Frozen) -> backbones.Frozen:
+    return type(frozen)(copy.deepcopy(frozen.model).double(), frozen.tokenizer, frozen.name)
+
+
+@pytest.fixture(scope="session")
+def classifier64(classifier) -> backbones.Classifier:
+    return in_float64(classifier)
+
+
+@pytest.fixture(scope="session")
+def generator64(generator) -> backbones.Generator:
+    return in_float64(generator)
