@@ -4,40 +4,50 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from dawgen_core.audit.tables import GENERATORS, TABLE_3
 from dawgen_core.figures import WIDE
 from dawgen_core.tasks import load_task
 
-BOXES = {
-    "real": (0.9, 2.6, "16 real pairs\nper class", "#ffffff"),
-    "q": (3.0, 3.4, "prompt $Q_\\ell$ per label\n(tuned: weights $W$, alignment)", "#f3d9a4"),
-    "lm": (3.0, 1.8, "generator (CTRL)\nfrozen", "#d6dce4"),
-    "syn": (5.3, 2.6, "1000 synthetic\npairs per class", "#ffffff"),
-    "surgery": (7.4, 2.6, "gradient surgery\n$d_{syn}$ loses what conflicts\nwith $d_{real}$", "#cfe8d5"),
-    "p": (9.6, 3.4, "soft prompt $P$\n(tuned)", "#f3d9a4"),
-    "t5": (9.6, 1.8, "classifier (T5)\nfrozen", "#d6dce4"),
+TUNED, FROZEN, DATA, STEP = "#f3d9a4", "#d6dce4", "#ffffff", "#cfe8d5"
+BOXES = {  # centre x, centre y, width, height, colour, text
+    "real": (1.0, 2.4, 1.7, 0.9, DATA, "16 real pairs\nper class"),
+    "q": (3.6, 3.2, 2.3, 0.9, TUNED, "prompt $Q_\\ell$ per label\nweights + alignment"),
+    "lm": (3.6, 1.6, 2.3, 0.9, FROZEN, "generator (CTRL)\nfrozen"),
+    "syn": (6.1, 2.4, 1.7, 0.9, DATA, "1000 synthetic\npairs per class"),
+    "surgery": (8.6, 2.4, 2.1, 1.2, STEP, "gradient surgery:\n$d_{syn}$ loses what\nconflicts with $d_{real}$"),
+    "p": (11.1, 3.2, 1.7, 0.9, TUNED, "soft prompt $P$"),
+    "t5": (11.1, 1.6, 1.7, 0.9, FROZEN, "classifier (T5)\nfrozen"),
 }
-ARROWS = [("real", "q"), ("q", "lm"), ("lm", "syn"), ("syn", "surgery"), ("surgery", "p"), ("p", "t5")]
+PATHS = [  # corner points; the last stretch carries the arrow head
+    [(1.85, 2.4), (2.15, 2.4), (2.15, 3.2), (2.45, 3.2)],
+    [(3.6, 2.75), (3.6, 2.05)],
+    [(4.75, 1.6), (5.0, 1.6), (5.0, 2.4), (5.25, 2.4)],
+    [(6.95, 2.4), (7.55, 2.4)],
+    [(1.0, 1.95), (1.0, 0.7), (8.6, 0.7), (8.6, 1.8)],
+    [(9.65, 2.4), (9.95, 2.4), (9.95, 3.2), (10.25, 3.2)],
+    [(11.1, 2.75), (11.1, 2.05)],
+]
 
 
 def framework() -> Figure:
-    """The method in one picture: what is tuned (warm), what is frozen (grey), what flows where."""
-    fig, ax = plt.subplots(figsize=(WIDE, 2.5))
-    for x, y, text, colour in BOXES.values():
-        ax.text(x, y, text, ha="center", va="center", fontsize=7,
-                bbox={"boxstyle": "round,pad=0.45", "fc": colour, "ec": "#444444", "linewidth": 0.8})  # fmt: skip
-    for start, end in ARROWS:
-        (x0, y0, *_), (x1, y1, *_) = BOXES[start], BOXES[end]
-        ax.annotate("", xy=(x1, y1), xytext=(x0, y0), arrowprops={
-            "arrowstyle": "-|>", "color": "#444444", "shrinkA": 30 if x0 != x1 else 16, "shrinkB": 34 if x0 != x1 else 16,
-        })  # fmt: skip
-    ax.annotate("", xy=(7.4, 1.95), xytext=(0.9, 2.05), arrowprops={
-        "arrowstyle": "-|>", "color": "#444444", "connectionstyle": "bar,fraction=-0.19", "shrinkA": 2, "shrinkB": 2})  # fmt: skip
-    ax.text(4.3, 0.55, "real pairs train $P$ too", ha="center", fontsize=7, color="#444444")
-    for x, title in ((2.0, "1  tune the generator's prompts"), (5.3, "2  generate"), (8.5, "3  tune the classifier's prompt")):
-        ax.text(x, 4.35, title, ha="center", fontsize=8, weight="bold")
-    ax.set(xlim=(0, 10.6), ylim=(0.2, 4.6))
+    """The method in one picture: what is tuned is warm, what is frozen is grey, arrows are rows and gradients."""
+    fig, ax = plt.subplots(figsize=(WIDE, 2.6))
+    for x, y, width, height, colour, text in BOXES.values():
+        box = FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.12",
+                             facecolor=colour, edgecolor="#444444", linewidth=0.8)  # fmt: skip
+        ax.add_patch(box)
+        ax.text(x, y, text, ha="center", va="center", fontsize=6.5)
+    for path in PATHS:
+        ax.plot(*zip(*path[:-1], strict=True), color="#444444", linewidth=0.9, solid_joinstyle="miter")
+        ax.annotate("", path[-1], path[-2], arrowprops={"arrowstyle": "-|>", "color": "#444444", "shrinkA": 0, "shrinkB": 0})
+    for x, y, text in ((7.25, 2.55, "$d_{syn}$"), (8.9, 1.3, "$d_{real}$")):
+        ax.text(x, y, text, ha="center", fontsize=7)
+    titles = ((2.4, "1  tune the generator's prompts"), (6.1, "2  generate"), (9.9, "3  tune the classifier's prompt"))
+    for x, title in titles:
+        ax.text(x, 4.05, title, ha="center", fontsize=8, weight="bold")
+    ax.set(xlim=(0, 12.1), ylim=(0.5, 4.3))
     ax.axis("off")
     return fig
 
@@ -46,19 +56,22 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
     """Table 3 as points: every seed a dot, the mean a bar; the majority class as a line."""
     names = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
     chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3])].copy()
-    chosen["accuracy"] *= 100
-    chosen["generator"] = chosen["generator"].map(GENERATORS)
-    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, 2.7), sharey=True, squeeze=False, layout="constrained")
+    chosen = chosen.assign(accuracy=chosen["accuracy"] * 100, generator=chosen["generator"].map(GENERATORS),
+                           setting=chosen["method"].map(names))  # fmt: skip
     order = [g for g in GENERATORS.values() if g in set(chosen["generator"])]
+    height = 1.2 + 0.45 * len(order)
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False, layout="constrained")
     for ax, task in zip(axes[0], tasks, strict=True):
-        part = chosen[chosen["task"] == task].assign(setting=lambda d: d["method"].map(names))
-        look = {"data": part, "x": "generator", "y": "accuracy", "hue": "setting", "order": order,
-                "hue_order": list(names.values()), "ax": ax, "dodge": True}  # fmt: skip
-        sns.stripplot(**look, size=3, jitter=False, legend=False)
-        sns.pointplot(**(look | {"dodge": 0.53}), linestyle="none", marker="_", markersize=9, errorbar=None, legend=ax is axes[0][0])
-        ax.axhline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
-        ax.set(title=load_task(task).title, xlabel="", ylabel="test accuracy (%)")
-        ax.tick_params(axis="x", rotation=30)
+        part = chosen[chosen["task"] == task]
+        look = {"data": part, "y": "generator", "x": "accuracy", "hue": "setting", "order": order,
+                "hue_order": list(names.values()), "ax": ax}  # fmt: skip
+        sns.stripplot(**look, dodge=True, size=3, jitter=False, legend=False)
+        sns.pointplot(**look, dodge=0.53, linestyle="none", marker="|", markersize=9, errorbar=None, legend=ax is axes[0][0])
+        ax.axvline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
+        ax.set(title=load_task(task).title, ylabel="", xlabel="test accuracy (%)")
+        missing = [i for i, g in enumerate(order) if g not in set(part["generator"])]
+        for i in missing:
+            ax.text(0.5, i, "not run", transform=ax.get_yaxis_transform(), ha="center", va="center", color="#777777", size=7)
     handles, labels = axes[0][0].get_legend_handles_labels()
     axes[0][0].get_legend().remove()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
@@ -69,7 +82,8 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
 def conflict(trace: pd.DataFrame, window: int) -> Figure:
     """Share of conflicting steps and cosine of the two gradients over training, running means per generator."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDE, 2.4), layout="constrained")
-    for ax, column, name in ((axes[0], "conflict", "share of conflicting steps"), (axes[1], "cosine", "cosine(real, synthetic)")):
+    panels = (("conflict", "share of conflicting steps"), ("cosine", "cosine(real, synthetic)"))
+    for ax, (column, name) in zip(axes, panels, strict=True):
         for kind, part in trace.groupby("generator", sort=False):
             mean = part.groupby("step")[column].mean().rolling(window, min_periods=1).mean()
             ax.plot(mean.index, mean, label=GENERATORS.get(kind, kind), linewidth=1.2)

@@ -7,7 +7,7 @@ from dawgen_core.tasks import load_task
 
 TABLE_1 = [("Prompting", "none", "prompting"), ("Prompt Tuning", "none", "real"), ("Ours", "dawgen", "paired_surgery")]
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
-GENERATORS = {"mle": "MLE (ours)", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_released": "FewGen's released rows"}
+GENERATORS = {"mle": "MLE", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_released": "FewGen (released rows)"}
 
 
 def cell(values: pd.Series) -> str:
@@ -27,7 +27,8 @@ def _row(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str]) ->
 
 def table_1(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     """Main results, first version: majority class, Prompting, Prompt Tuning, Ours."""
-    majority = {load_task(t).title: cell(ledger.loc[ledger["task"] == t, "majority"].head(1)) for t in profile.tasks}
+    share = ledger.groupby("task")["majority"].first() * 100
+    majority = {load_task(t).title: f"{share[t]:.1f}" for t in profile.tasks}
     rows = [{"method": "Majority class", **majority}]
     rows += [{"method": name, **_row(ledger, generator, method, profile.tasks)} for name, generator, method in TABLE_1]
     return pd.DataFrame(rows)
