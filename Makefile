@@ -35,7 +35,7 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)
 
 lint: .venv/.ready
-	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 
 clean:  ## forget the environment; results under runs/ stay
 	rm -rf .venv

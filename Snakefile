@@ -6,7 +6,9 @@
 # listed outputs of a stopped job and would throw away finished conditions. Inside a job, finished conditions are kept.
 import json
 
-from dawgen_core import imports, params, tasks
+from dawgen_core import params, tasks
+from dawgen_core.app import imports
+from dawgen_core.data.rows import row_files
 
 PROFILE = config.get("profile", "smoke")
 KERNEL = config.get("kernel", "python3")
@@ -32,7 +34,7 @@ def settings(*names):
 
 
 def rows(task):
-    return [str(p) for p in tasks.row_files(tasks.load_task(task), study)]
+    return [str(p) for p in row_files(tasks.load_task(task), study)]
 
 
 def given(w):

@@ -1,4 +1,4 @@
-"""Where things lie and how they get there: names to paths, atomic writes, digests, receipts, the ledger.
+"""Where things lie and how they get there: names to paths, atomic writes, digests, receipts.
 
 One folder per finished unit: its files, `result.json` (deterministic, with the digests of the files and of
 everything that went in) and `receipt.json` (seconds, memory, device, commit: differs from run to run).
@@ -25,7 +25,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dawgen_core import imports
 from dawgen_core.params import ROOT, Profile
 
 NOTEBOOKS = {
@@ -132,13 +131,6 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def code_digest(notebook: str) -> str:
-    """Digest of a notebook's code cells and of every package file behind them: edited code is a new input."""
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    files = {p.name: digest(p) for p in imports.files_behind(path)}
-    return digest_of([imports.notebook_code(path), files])
-
-
 def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
     """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
     outputs = {
@@ -175,36 +167,6 @@ def done(folder: Path, kind: str, inputs: dict) -> bool:
 def write_index(path: Path, runs: Runs, folders: list[Path]) -> None:
     """What a job made: folder name to digest of its result. The workflow's output file for the job."""
     write_json(path, {runs.name(f): digest(f / "result.json") for f in folders})
-
-
-def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
-    """All (seed, generator, method) that `profile` asks for on a task, in table order."""
-    kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
-    out: list[tuple[int | None, str, str]] = []
-    if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
-        out.append((None, NO_GENERATOR, "prompting"))
-    for seed in seeds:
-        for strategy in profile.prompt_tuning.strategies:
-            generators = [NO_GENERATOR] if strategy == "real" else kinds
-            out += [(seed, generator, strategy) for generator in generators]
-    return out
-
-
-def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
-    """One row per condition of the profile, from `result.json` and `receipt.json` alone.
-
-    Errors: ArtifactError names the first condition that is missing and the notebook that makes it.
-    """
-    rows = []
-    for task in profile.tasks:
-        for seed, generator, method in conditions(profile, task, profile.seeds):
-            folder = runs.condition(task, seed, generator, method)
-            result = verified(folder, "condition")
-            receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
-            key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
-            born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
-            rows.append(key | result["metrics"] | born)
-    return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
 @dataclass

@@ -1,24 +1,19 @@
 """Every value of a study: YAML profiles and task files, read into validated, frozen records.
 
 A profile may `extend` another. Every value line of a profile carries a mark: `# established`,
-`# inferred` or `# ours`, then a note (`marks` reads them back for the notebooks).
+`# inferred` or `# ours`, then a note (`app.entry.marks` reads them back for the notebooks).
 """
 
-import ast
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import pandas as pd
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = ROOT / "params"
-MARKS = ("established", "inferred", "ours")
-GENERATOR_KINDS = ("mle", "fewgen", "dawgen")
-STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
 
 
 class ParamsError(ValueError):
@@ -278,64 +273,3 @@ def load_profile(name: str) -> Profile:
         if not (PARAMS / "tasks" / f"{task}.yaml").is_file():
             raise ParamsError(f"{profile_path(name)}: tasks: expected a file params/tasks/{task}.yaml, found none")
     return profile
-
-
-def marks(name: str) -> pd.DataFrame:
-    """One row per value of a profile: key, value, mark (established, inferred, ours), note. Unmarked: empty."""
-    values = read_yaml(profile_path(name))
-    base = values.get("extends")
-    rows = {row["key"]: row for row in marks(base).to_dict("records")} if isinstance(base, str) else {}
-    lines = profile_path(name).read_text(encoding="utf-8").splitlines()
-
-    def walk(node: yaml.Node, path: str) -> None:
-        if isinstance(node, yaml.MappingNode) and not node.flow_style:
-            for key, value in node.value:
-                walk(value, f"{path}.{key.value}" if path else key.value)
-            return
-        comment = lines[node.end_mark.line - (node.end_mark.column == 0)].partition(" # ")[2].strip()
-        mark, _, note = comment.partition(":")
-        shown = yaml.safe_load(yaml.serialize(node))
-        rows[path] = {"key": path, "value": shown, "mark": mark if mark in MARKS else "", "note": note.strip()}
-
-    walk(yaml.compose(profile_path(name).read_text(encoding="utf-8")), "")
-    return pd.DataFrame(rows.values())
-
-
-def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
-    """The seeds a notebook was given, as a list or as text such as '[13, 21]'; each one of the profile's."""
-    try:
-        values = ast.literal_eval(seeds) if isinstance(seeds, str) else seeds
-    except (ValueError, SyntaxError):
-        values = None
-    if not isinstance(values, list) or not values or not all(type(s) is int for s in values):
-        raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {seeds!r}")
-    if unknown := [s for s in values if s not in profile.seeds]:
-        raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
-    return values
-
-
-def chosen_task(task: str, profile: Profile) -> str:
-    """The task a notebook was given; one of the profile's."""
-    if task not in profile.tasks:
-        raise ParamsError(f"task: expected one of profile {profile.profile} ({', '.join(profile.tasks)}), found {task!r}")
-    return task
-
-
-def check_parameters(cells_run: list[str]) -> None:
-    """Stop when papermill passed a name that the notebook does not declare (papermill itself only warns).
-
-    cells_run is IPython's `In`: the sources of the cells run so far. Run by hand, nothing was injected: no check.
-    """
-    injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
-    if not injected:
-        return
-    declared = {
-        node.target.id
-        for source in cells_run[: injected[-1]]
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-    tree = ast.parse(cells_run[injected[-1]])
-    given = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets}
-    if unknown := sorted(given - declared):
-        raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown)}")

@@ -60,7 +60,8 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
                            setting=chosen["method"].map(names))  # fmt: skip
     order = [g for g in GENERATORS.values() if g in set(chosen["generator"])]
     height = 1.2 + 0.45 * len(order)
-    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False,
+                             layout="constrained")  # fmt: skip
     for ax, task in zip(axes[0], tasks, strict=True):
         part = chosen[chosen["task"] == task]
         look = {"data": part, "y": "generator", "x": "accuracy", "hue": "setting", "order": order,

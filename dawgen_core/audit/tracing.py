@@ -2,12 +2,11 @@
 
 import pandas as pd
 
-from dawgen_core import artifacts
 from dawgen_core.artifacts import ArtifactError, Runs
+from dawgen_core.audit.ledger import conditions
+from dawgen_core.data.rows import ROW_COLUMNS, TaskRows
 from dawgen_core.params import Profile
-from dawgen_core.tasks import ROW_COLUMNS, TaskRows, load_task
-
-PAIR = ["sentence1", "sentence2", "label"]
+from dawgen_core.tasks import load_task
 
 
 def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
                 if list(syn["sentence1"]) != found:
                     raise ArtifactError(f"{path}: expected the first sentences of its source rows, found others")
                 n_syn += len(syn)
-        for seed, generator, method in artifacts.conditions(profile, name, profile.seeds):
+        for seed, generator, method in conditions(profile, name, profile.seeds):
             path = runs.condition(name, seed, generator, method) / "predictions.parquet"
             predictions = pd.read_parquet(path)
             if not predictions["row_id"].is_unique or set(predictions["row_id"]) != set(test["row_id"]):

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
 from dawgen_core import prompts
@@ -163,10 +163,9 @@ def test_no_more_words_are_taken_than_needed(task, classifier):
     row = encode(task, classifier, frame("company " * 50, "company " * 50, task.labels[0])).ids[0]
     word = classifier.ids("company")
     assert len(word) == 1 and len(row) == 40
-    n = row.count(word[0])
     places = [i for i, t in enumerate(row) if t == word[0]]
-    runs = [sum(1 for i in places if i < row.index(gap)) for gap in row if gap not in word and places[0] < row.index(gap)]
-    assert abs(2 * runs[0] - n) <= 1  # both fields end equally long
+    in_first = next(k for k, i in enumerate(places, start=1) if row[i + 1] != word[0])
+    assert abs(in_first - (len(places) - in_first)) <= 1  # both fields end equally long
 
 
 def test_mask_is_lost_when_the_tail_is_cut(task, classifier):
@@ -234,7 +233,10 @@ def test_peft_loads_a_saved_prompt_and_says_the_same(tmp_path, task, classifier)
 
 def test_a_saved_prompt_has_p_times_d_numbers_at_the_encoder_only(tmp_path, classifier):
     prompts.save_prompt(tmp_path, torch.zeros(11, classifier.width), classifier)
-    model = PeftModel.from_pretrained(copy.deepcopy(classifier.model), tmp_path, is_trainable=True)
+    loaded = PeftModel.from_pretrained(copy.deepcopy(classifier.model), tmp_path)
+    assert sum(p.numel() for p in loaded.prompt_encoder.parameters()) == 11 * classifier.width
+    fresh = PeftConfig.from_pretrained(tmp_path, inference_mode=False)
+    model = get_peft_model(copy.deepcopy(classifier.model), fresh)  # as one would train it with PEFT
     assert model.get_nb_trainable_parameters()[0] == 11 * classifier.width
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert config["num_transformer_submodules"] == 1 and config["peft_type"] == "PROMPT_TUNING"

@@ -5,7 +5,10 @@ import json
 from functools import cache
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+from dawgen_core.artifacts import digest, digest_of
+from dawgen_core.params import ROOT
+
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def notebook_code(path: Path) -> str:
@@ -49,3 +52,10 @@ def files_behind(path: Path) -> list[Path]:
     modules = set().union(*(_closure(name) for name in imported_modules(source)), set())
     parents = {name.rpartition(".")[0] for name in modules if "." in name}
     return sorted({PACKAGE / "__init__.py"} | {_file(name) for name in modules | parents})
+
+
+def code_digest(notebook: str) -> str:
+    """Digest of a notebook's code cells and of every package file behind them: edited code is a new input."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    files = {str(p.relative_to(ROOT)): digest(p) for p in files_behind(path)}
+    return digest_of([notebook_code(path), files])

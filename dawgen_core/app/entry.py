@@ -1,0 +1,71 @@
+"""What a notebook is given: its parameters, checked, and the values of its profile with their marks."""
+
+import ast
+
+import pandas as pd
+import yaml
+
+from dawgen_core.params import ParamsError, Profile, profile_path, read_yaml
+
+MARKS = ("established", "inferred", "ours")
+
+
+def marks(name: str) -> pd.DataFrame:
+    """One row per value of a profile: key, value, mark (established, inferred, ours), note. Unmarked: empty."""
+    values = read_yaml(profile_path(name))
+    base = values.get("extends")
+    rows = {row["key"]: row for row in marks(base).to_dict("records")} if isinstance(base, str) else {}
+    lines = profile_path(name).read_text(encoding="utf-8").splitlines()
+
+    def walk(node: yaml.Node, path: str) -> None:
+        if isinstance(node, yaml.MappingNode) and not node.flow_style:
+            for key, value in node.value:
+                walk(value, f"{path}.{key.value}" if path else key.value)
+            return
+        comment = lines[node.end_mark.line - (node.end_mark.column == 0)].partition(" # ")[2].strip()
+        mark, _, note = comment.partition(":")
+        shown = yaml.safe_load(yaml.serialize(node))
+        rows[path] = {"key": path, "value": shown, "mark": mark if mark in MARKS else "", "note": note.strip()}
+
+    walk(yaml.compose(profile_path(name).read_text(encoding="utf-8")), "")
+    return pd.DataFrame(rows.values())
+
+
+def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
+    """The seeds a notebook was given, as a list or as text such as '[13, 21]'; each one of the profile's."""
+    try:
+        values = ast.literal_eval(seeds) if isinstance(seeds, str) else seeds
+    except (ValueError, SyntaxError):
+        values = None
+    if not isinstance(values, list) or not values or not all(type(s) is int for s in values):
+        raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {seeds!r}")
+    if unknown := [s for s in values if s not in profile.seeds]:
+        raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
+    return values
+
+
+def chosen_task(task: str, profile: Profile) -> str:
+    """The task a notebook was given; one of the profile's."""
+    if task not in profile.tasks:
+        raise ParamsError(f"task: expected one of profile {profile.profile} ({', '.join(profile.tasks)}), found {task!r}")
+    return task
+
+
+def check_parameters(cells_run: list[str]) -> None:
+    """Stop when papermill passed a name that the notebook does not declare (papermill itself only warns).
+
+    cells_run is IPython's `In`: the sources of the cells run so far. Run by hand, nothing was injected: no check.
+    """
+    injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
+    if not injected:
+        return
+    declared = {
+        node.target.id
+        for source in cells_run[: injected[-1]]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    tree = ast.parse(cells_run[injected[-1]])
+    given = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets}
+    if unknown := sorted(given - declared):
+        raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown)}")

@@ -1,0 +1,36 @@
+"""The ledger: which conditions a study has, and one row per finished condition."""
+
+import pandas as pd
+
+from dawgen_core.artifacts import NO_GENERATOR, NOTEBOOKS, Runs, digest, read_json, verified
+from dawgen_core.params import Profile
+
+
+def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
+    """All (seed, generator, method) that `profile` asks for on a task, in table order."""
+    kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
+    out: list[tuple[int | None, str, str]] = []
+    if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
+        out.append((None, NO_GENERATOR, "prompting"))
+    for seed in seeds:
+        for strategy in profile.prompt_tuning.strategies:
+            generators = [NO_GENERATOR] if strategy == "real" else kinds
+            out += [(seed, generator, strategy) for generator in generators]
+    return out
+
+
+def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
+    """One row per condition of the profile, from `result.json` and `receipt.json` alone.
+
+    Errors: ArtifactError names the first condition that is missing and the notebook that makes it.
+    """
+    rows = []
+    for task in profile.tasks:
+        for seed, generator, method in conditions(profile, task, profile.seeds):
+            folder = runs.condition(task, seed, generator, method)
+            result = verified(folder, "condition")
+            receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
+            key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
+            born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
+            rows.append(key | result["metrics"] | born)
+    return pd.DataFrame(rows).astype({"seed": "Int64"})

@@ -1,0 +1,372 @@
+"""The two loops: both gradients of Algorithm 2, stacks, strategies, selection, and Algorithm 1 over whole runs."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from dawgen_core import losses, prompts, samplers, surgery, tuning
+from dawgen_core.params import STRATEGIES
+from dawgen_core.prompts import EncodedPairs
+from dawgen_core.tuning import Condition, DivergedError, GeneratorJob, predict, tune_prompts
+
+P = 5
+
+
+@pytest.fixture(scope="module")
+def settings(smoke):
+    options = {"steps": 6, "eval_every": 3, "schedule": "constant", "eval_batch_size": 7}
+    return smoke.prompt_tuning.model_copy(update=options)
+
+
+@pytest.fixture(scope="module")
+def words(classifier, mrpc):
+    return torch.tensor([classifier.word_id(mrpc.classifier.verbalizer[label]) for label in mrpc.labels])
+
+
+@pytest.fixture(scope="module")
+def split(mrpc_rows):
+    return mrpc_rows.few_shot(13)
+
+
+@pytest.fixture(scope="module")
+def pairs(split, mrpc, classifier):
+    """(real, synthetic, dev): the synthetic rows are real ones with the wrong labels, so that gradients conflict."""
+    train, dev = (prompts.encode_pairs(mrpc, classifier, part, max_tokens=64) for part in split)
+    return train, flipped(EncodedPairs(train.ids[::-1], train.labels[::-1], 0)), dev
+
+
+def flipped(rows: EncodedPairs) -> EncodedPairs:
+    return EncodedPairs(rows.ids, [1 - y for y in rows.labels], 0)
+
+
+def stack(n: int, seed: int = 0, width: int = 32) -> torch.Tensor:
+    return torch.randn(n, P, width, dtype=torch.float64, generator=samplers.seeded(seed))
+
+
+def accuracy(logits_BC: torch.Tensor, labels: list[int]) -> float:
+    return (logits_BC.argmax(-1) == torch.tensor(labels)).double().mean().item()
+
+
+# ---- gradients and steps of Algorithm 2
+
+def one_gradient(prompt_PD, rows, classifier, words):
+    """The mean loss of some rows and its gradient, row by row and without padding."""
+    leaf = prompt_PD.clone().requires_grad_()
+    loss = 0.0
+    for ids, label in zip(rows.ids, rows.labels, strict=True):
+        kept = torch.ones(1, len(ids), dtype=torch.bool)
+        logits = classifier.label_word_logits(torch.tensor([ids]), kept, words, leaf[None])
+        loss = loss - logits.log_softmax(-1)[0, label] / len(rows.ids)
+    (grad,) = torch.autograd.grad(loss, leaf)
+    return loss.item(), grad.flatten()
+
+
+def test_both_gradients_equal_two_separate_backward_passes(classifier64, words, pairs):
+    real, syn, _ = pairs
+    prompts_GPD = stack(3)
+    batches = [(real.take([0, 20, 1]), syn.take([3, 4])), (real.take([5]), None), (None, syn.take([2, 9, 9, 30]))]
+    loss_G2, grad_G2N = tuning.both_gradients(prompts_GPD, batches, classifier64, words)
+    assert loss_G2.shape == (3, 2) and grad_G2N.shape == (3, 2, P * 32)
+    for g, pair in enumerate(batches):
+        for side, rows in enumerate(pair):
+            if rows is None:
+                assert loss_G2[g, side].isnan() and (grad_G2N[g, side] == 0).all()
+                continue
+            loss, grad = one_gradient(prompts_GPD[g], rows, classifier64, words)
+            assert loss_G2[g, side].item() == pytest.approx(loss, rel=1e-12)
+            assert (grad_G2N[g, side] - grad).norm() <= 1e-10 * grad.norm()
+
+
+@pytest.mark.parametrize("strategy", ["paired", "paired_surgery"])
+def test_the_first_step_is_surgery_then_clipping_then_the_optimiser(classifier64, words, pairs, settings, strategy):
+    """One step of AdamW-free SGD by hand would hide the order; AdamW's first step shows it in its second moment."""
+    real, syn, dev = pairs
+    start = stack(1)
+    condition = Condition(strategy, 13, real, syn, dev)
+    one = settings.model_copy(update={"steps": 1, "optimiser": "adamw", "lr": 0.01, "weight_decay": 0.0, "clip_norm": 1e-6})
+    (found,) = tune_prompts(start, [condition], classifier64, words, one, progress=False)
+    batch = next(tuning.batches(condition, one))
+    gradients = [one_gradient(start[0], rows, classifier64, words)[1] for rows in batch]
+    rule = "one_sided" if strategy == "paired_surgery" else "none"
+    direction, report = surgery.combine(*gradients, eps=one.eps, rule=rule)
+    assert found.trace[0]["conflict"] == report.conflict
+    assert found.trace[0]["cosine"] == pytest.approx(report.cosine)
+    clipped = direction * 1e-6 / (direction.norm() + 1e-6)
+    expected = start[0].flatten() - 0.01 * clipped / (clipped.abs() + 1e-8)  # Adam's first step with eps 1e-8
+    assert (found.last_PD.flatten() - expected).abs().max() < 1e-9
+
+
+def conditions(pairs, strategies=STRATEGIES, seeds=(13,)) -> list[Condition]:
+    real, syn, dev = pairs
+    return [Condition(s, seed, real, None if s == "real" else syn, dev) for s in strategies for seed in seeds]
+
+
+@pytest.mark.parametrize("optimiser", ["adafactor", "adamw"])
+def test_a_stack_equals_its_prompts_one_at_a_time(classifier64, words, pairs, settings, optimiser):
+    every = conditions(pairs, seeds=(13, 21))
+    starts, settings = stack(len(every)), settings.model_copy(update={"optimiser": optimiser})
+    together = tune_prompts(starts, every, classifier64, words, settings, progress=False)
+    for start, condition, found in zip(starts, every, together, strict=True):
+        (alone,) = tune_prompts(start[None], [condition], classifier64, words, settings, progress=False)
+        assert (found.last_PD - alone.last_PD).abs().max() < 1e-7, condition.strategy
+        assert found.best_step == alone.best_step and found.best_dev_accuracy == alone.best_dev_accuracy
+        for a, b in zip(found.trace, alone.trace, strict=True):
+            assert a == pytest.approx(b, rel=1e-6, nan_ok=True)
+
+
+def test_each_pair_of_strategies_differs(classifier64, words, pairs, settings):
+    found = tune_prompts(stack(1).expand(5, -1, -1), conditions(pairs), classifier64, words, settings, progress=False)
+    for (a, one), (b, other) in itertools.combinations(zip(STRATEGIES, found, strict=True), 2):
+        assert (one.last_PD - other.last_PD).abs().max() > 1e-3, (a, b)
+    by_name = dict(zip(STRATEGIES, found, strict=True))
+    assert sum(row["conflict"] for row in by_name["paired_surgery"].trace) > 0  # else surgery would be nothing
+    assert by_name["paired"].trace[0] == by_name["paired_surgery"].trace[0]  # same start, same rows, same gradients
+    assert all(math.isnan(row["loss_syn"]) for row in by_name["real"].trace + by_name["pooled"].trace)
+    assert all(math.isnan(row["loss_real"]) for row in by_name["syn"].trace)
+
+
+def test_frozen_means_frozen(classifier, words, pairs, settings):
+    before, start = classifier.weights_digest(), stack(5).float()
+    kept = start.clone()
+    tune_prompts(start, conditions(pairs), classifier, words, settings, progress=False)
+    assert classifier.weights_digest() == before and torch.equal(start, kept)
+    assert all(p.grad is None and not p.requires_grad for p in classifier.model.parameters())
+
+
+def test_same_seed_same_numbers(classifier, words, pairs, settings):
+    runs = [tune_prompts(stack(2).float(), conditions(pairs, ["paired_surgery"], (13, 21)), classifier, words, settings,
+                         progress=False) for _ in range(2)]  # fmt: skip
+    assert all(torch.equal(a.last_PD, b.last_PD) for a, b in zip(*runs, strict=True))
+    assert not torch.equal(runs[0][0].last_PD, runs[0][1].last_PD)
+
+
+# ---- batches
+
+def marked(n: int, mark: int) -> EncodedPairs:
+    return EncodedPairs([[mark, i] for i in range(n)], [i % 2 for i in range(n)], 0)
+
+
+@pytest.mark.parametrize("strategy, sizes", [("real", (4, None)), ("syn", (None, 6)), ("pooled", (10, None)),
+                                             ("paired", (4, 6)), ("paired_surgery", (4, 6))])  # fmt: skip
+def test_batches_of_every_strategy(settings, strategy, sizes):
+    settings = settings.model_copy(update={"batch_real_per_class": 2, "batch_syn_per_class": 3})
+    condition = Condition(strategy, 13, marked(8, 1), marked(12, 2), marked(2, 3))
+    seen = [set(), set()]
+    for pair in itertools.islice(tuning.batches(condition, settings), 12):
+        assert tuple(None if rows is None else len(rows.ids) for rows in pair) == sizes
+        for side, rows in enumerate(pair):
+            seen[side] |= {tuple(ids) for ids in rows.ids} if rows else set()
+            assert rows is None or all(y == ids[1] % 2 for ids, y in zip(rows.ids, rows.labels, strict=True))
+    real, syn = ({(mark, i) for i in range(n)} for mark, n in ((1, 8), (2, 12)))
+    assert seen == {"real": [real, set()], "syn": [set(), syn], "pooled": [real | syn, set()]}.get(strategy, [real, syn])
+
+
+def test_paired_and_surgery_see_the_same_rows(settings):
+    streams = [tuning.batches(Condition(s, 13, marked(8, 1), marked(12, 2), marked(2, 3)), settings)
+               for s in ("paired", "paired_surgery")]  # fmt: skip
+    assert all(a == b for a, b in itertools.islice(zip(*streams, strict=True), 9))
+
+
+def test_bad_conditions_are_refused(classifier, words, pairs, settings):
+    real, syn, dev = pairs
+    with pytest.raises(ValueError, match="expected synthetic rows, found none"):
+        next(tuning.batches(Condition("paired", 13, real, None, dev), settings))
+    with pytest.raises(ValueError, match="strategy: expected"):
+        next(tuning.batches(Condition("mixed", 13, real, syn, dev), settings))
+    with pytest.raises(ValueError, match="one prompt per condition, found 2 and 1"):
+        tune_prompts(stack(2).float(), [Condition("real", 13, real, None, dev)], classifier, words, settings)
+
+
+# ---- learning, selection, prediction
+
+@pytest.fixture(scope="module")
+def learnt(classifier, words, pairs, smoke):
+    """A prompt trained on its own dev rows, and one trained on the same rows with flipped labels."""
+    real, _, _ = pairs
+    few = real.take([0, 1, 2, 16, 17, 18])
+    settings = smoke.prompt_tuning.model_copy(update={"steps": 60, "eval_every": 5, "lr": 0.1})
+    made = [Condition("real", 13, rows, None, rows) for rows in (few, flipped(few))]
+    start = prompts.initial_prompt(classifier, 8)
+    return few, start, tune_prompts(start.expand(2, -1, -1), made, classifier, words, settings, progress=False)
+
+
+def test_a_toy_problem_is_learnt(learnt):
+    for found in learnt[2]:
+        trace = [row["loss_real"] for row in found.trace]
+        assert sum(trace[-10:]) < 0.5 * sum(trace[:10])
+        assert found.best_dev_accuracy == 1.0
+
+
+def test_flipped_labels_flip_the_accuracy(learnt, classifier, words):
+    few, _, (own, other) = learnt
+    right, wrong = predict(torch.stack([own.best_PD, other.best_PD]), [few, few], classifier, words, 99)
+    assert accuracy(right, few.labels) == 1.0 and accuracy(wrong, few.labels) == 0.0
+    assert accuracy(right, flipped(few).labels) == 0.0
+    (swapped,) = predict(own.best_PD[None], [few], classifier, words.flip(0), 99)  # the verbalizer's order
+    assert accuracy(swapped, few.labels) == 0.0
+    assert torch.allclose(swapped, right.flip(1), atol=1e-5)
+
+
+def test_the_best_prompt_is_the_first_with_the_best_dev_accuracy(learnt, classifier, words):
+    few, start, (found, _) = learnt
+    seen = {row["step"]: row["dev_accuracy"] for row in found.trace if "dev_accuracy" in row}
+    assert list(seen) == list(range(4, 60, 5))
+    assert found.best_dev_accuracy == max(seen.values())
+    assert found.best_step == next(step for step, value in seen.items() if value == max(seen.values()))
+    assert found.last_dev_accuracy == seen[59]
+    for prompt, value in ((found.best_PD, found.best_dev_accuracy), (found.last_PD, found.last_dev_accuracy)):
+        assert accuracy(predict(prompt[None], [few], classifier, words, 99)[0], few.labels) == value
+    assert not torch.equal(found.best_PD, found.last_PD) and not torch.equal(found.last_PD, start)
+
+
+def test_the_last_step_is_always_evaluated(classifier, words, pairs, settings):
+    odd = settings.model_copy(update={"steps": 5, "eval_every": 3})
+    (found,) = tune_prompts(stack(1).float(), conditions(pairs, ["real"]), classifier, words, odd, progress=False)
+    assert [row["step"] for row in found.trace if "dev_accuracy" in row] == [2, 4]
+
+
+def test_predictions_do_not_depend_on_the_batch(classifier64, words, pairs):
+    real, syn, dev = pairs
+    rows, prompts_GPD = [real, dev.take([0, 3, 5]), syn], stack(3)
+    whole = predict(prompts_GPD, rows, classifier64, words, 999)
+    assert [len(x) for x in whole] == [32, 3, 32]
+    for size in (1, 7):
+        for a, b in zip(whole, predict(prompts_GPD, rows, classifier64, words, size), strict=True):
+            assert (a - b).abs().max() < 1e-6  # float32 outputs of float64 sums
+    for g in range(3):
+        (alone,) = predict(prompts_GPD[g : g + 1], [rows[g]], classifier64, words, 999)
+        assert (alone - whole[g]).abs().max() < 1e-6
+    order = torch.randperm(32, generator=samplers.seeded(1)).tolist()
+    (mixed,) = predict(prompts_GPD[:1], [real.take(order)], classifier64, words, 5)
+    assert (mixed - whole[0][order]).abs().max() < 1e-6
+
+
+def test_prediction_without_a_prompt(classifier, words, pairs):
+    (found,) = predict(None, [pairs[2]], classifier, words, 5)
+    ids, kept = prompts.padded(pairs[2].ids, 0)
+    assert torch.allclose(found, classifier.label_word_logits(ids, kept, words), atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_non_finite_numbers_stop_the_run(classifier, words, pairs, settings, strategy, bad):
+    start = stack(1).float()
+    start[0, 2, 3] = bad
+    with pytest.raises(DivergedError, match=f"strategy {strategy}, seed 13, step 0.*lower prompt_tuning.lr"):
+        tune_prompts(start, conditions(pairs, [strategy]), classifier, words, settings, progress=False)
+
+
+def test_clip_each_by_pencil():
+    # norms 5 and 0.5: the first is scaled by 1/5, the second stays; each by its own norm
+    grad = torch.tensor([[[3.0], [4.0]], [[0.3], [0.4]], [[0.0], [0.0]]])
+    same = grad
+    tuning.clip_each(grad, 1.0)
+    assert same is grad
+    assert torch.allclose(grad, torch.tensor([[[0.6], [0.8]], [[0.3], [0.4]], [[0.0], [0.0]]]), atol=1e-6)
+
+
+def test_schedules_by_pencil(settings):
+    # cosine over 4 steps: 1, (1 + cos 45 deg) / 2 = 0.8536, 0.5, 0.1464 times the rate
+    for schedule, expected in (("cosine", [1, 0.8536, 0.5, 0.1464]), ("constant", [1, 1, 1, 1])):
+        prompt = torch.zeros(2, 3, requires_grad=True)
+        options = settings.model_copy(update={"schedule": schedule, "steps": 4, "lr": 0.3})
+        optimiser, scheduler = tuning.optimiser_of([prompt], options)
+        rates = []
+        for _ in range(4):
+            rates.append(optimiser.param_groups[0]["lr"] / 0.3)
+            prompt.grad = torch.ones_like(prompt)
+            optimiser.step()
+            scheduler.step()
+        assert rates == pytest.approx(expected, abs=1e-4)
+
+
+# ---- Algorithm 1 over whole runs
+
+@pytest.fixture(scope="module")
+def generator_run(smoke, mrpc, generator, split):
+    settings = smoke.generator_tuning.model_copy(update={"steps": 12, "lr": 0.02})
+    train = split[0]
+    rows = [(generator.ids(a), generator.ids(b)) for a, b in zip(train.sentence1, train.sentence2, strict=True)]
+    labels = [mrpc.number(label) for label in train.label]
+    jobs = [GeneratorJob(kind, seed, rows, labels) for seed in (13, 21) for kind in ("mle", "fewgen", "dawgen")]
+    layout = prompts.PromptLayout(mrpc, generator, settings)
+    before = generator.weights_digest()
+    tuned = tuning.tune_generators(layout, jobs, settings, progress=False)
+    return layout, settings, jobs, tuned, before
+
+
+def test_generators_are_returned_in_order_and_all_differ(generator_run, smoke):
+    layout, _, jobs, tuned, _ = generator_run
+    assert [one.net is None for one in tuned] == [job.kind == "mle" for job in jobs]
+    for one in tuned:
+        assert one.q_CSD.shape == layout.initial().shape and [row["step"] for row in one.trace] == list(range(12))
+        assert not torch.equal(one.q_CSD, layout.initial())
+    for one, other in itertools.combinations(tuned, 2):
+        assert not torch.equal(one.q_CSD, other.q_CSD)
+
+
+def test_the_trace_says_what_was_lost(generator_run):
+    _, _, jobs, tuned, _ = generator_run
+    for job, one in zip(jobs, tuned, strict=True):
+        for row in one.trace:
+            assert row["loss"] == pytest.approx(row["lm_loss"] + row["alignment"], rel=1e-6)
+            assert (row["alignment"] != 0) == (job.kind == "dawgen")
+            assert math.isnan(row["discrimination"]) == (job.kind == "mle")
+            assert 0 < row["largest_weight"] < 1
+
+
+def test_kinds_of_one_seed_see_the_same_rows(generator_run):
+    _, _, jobs, tuned, _ = generator_run
+    by_kind = {job.kind: one.trace[0] for job, one in zip(jobs, tuned, strict=True) if job.seed == 13}
+    assert by_kind["fewgen"]["lm_loss"] == pytest.approx(by_kind["dawgen"]["lm_loss"], rel=1e-2)  # one step of W apart
+
+
+def test_the_generator_stays_frozen_and_unused_slots_stay_zero(generator_run):
+    layout, _, _, tuned, before = generator_run
+    assert layout.generator.weights_digest() == before
+    start = layout.initial()
+    unused = (start == 0).all(-1)
+    assert all((one.q_CSD[unused] == 0).all() for one in tuned)
+
+
+def test_generator_stacks_equal_one_at_a_time(generator_run):
+    layout, settings, jobs, tuned, _ = generator_run
+    short = settings.model_copy(update={"steps": 3, "stack": 1})
+    alone = tuning.tune_generators(layout, jobs, short, progress=False)
+    together = tuning.tune_generators(layout, jobs, short.model_copy(update={"stack": 4}), progress=False)
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(one.trace, other.trace, strict=True):
+            assert a == pytest.approx(b, rel=1e-3, nan_ok=True)
+        assert (one.q_CSD - other.q_CSD).abs().max() < 0.1 * settings.lr
+
+
+def test_a_generator_learns_its_few_rows(mrpc, generator, smoke):
+    settings = smoke.generator_tuning.model_copy(update={"steps": 40, "lr": 0.1})
+    layout = prompts.PromptLayout(mrpc, generator, settings)
+    rows = [(generator.ids("Alden said"), generator.ids(text)) for text in ("it will close", "a rival", "in Oslo", "Oslo")]
+    job = GeneratorJob("mle", 13, rows, [0, 0, 1, 1])
+    (one,) = tuning.tune_generators(layout, [job], settings, progress=False)
+    assert one.trace[-1]["loss"] < 0.9 * one.trace[0]["loss"]
+
+
+def test_a_generator_that_diverges_stops(generator_run, monkeypatch):
+    layout, settings, jobs, _, _ = generator_run
+    broken = layout.initial()
+    broken[0, 0, 0] = float("nan")
+    monkeypatch.setattr(layout, "initial", lambda: broken)
+    for job in jobs[:3]:
+        with pytest.raises(DivergedError, match=f"generator {job.kind}, seed 13, step 0.*lower generator_tuning.lr"):
+            tuning.tune_generators(layout, [job], settings, progress=False)
+
+
+def test_label_words_are_the_loss_of_the_prompt(classifier64, words, pairs):
+    """L_ce compares the label words only: other words of the vocabulary do not enter."""
+    rows = pairs[0].take([0, 31])
+    ids, kept = prompts.padded(rows.ids, 0)
+    prompt = stack(1)
+    logits = classifier64.label_word_logits(ids, kept, words, prompt.expand(2, -1, -1))
+    expected = losses.label_word_loss(logits, torch.tensor(rows.labels)).mean().item()
+    loss_12, _ = tuning.both_gradients(prompt, [(rows, None)], classifier64, words)
+    assert loss_12[0, 0].item() == pytest.approx(expected, rel=1e-12)
