@@ -4,8 +4,7 @@ CORES   ?= 2
 KERNEL  ?= python3
 PYTHON  ?= python3
 BIN     := .venv/bin
-SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules host \
-            --config profile=$(PROFILE) kernel=$(KERNEL)
+RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
 .PHONY: reproduce test lab publish plan lint clean
 .DEFAULT_GOAL := reproduce
@@ -18,12 +17,10 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES) --resources gpu=1 --rerun-incomple
 	@touch $@
 
 reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(SNAKEMAKE)
-	@cat runs/$(PROFILE)/tables/table1.md runs/$(PROFILE)/tables/table3.md
-	@echo "Read next: runs/$(PROFILE)/notebooks (executed), runs/$(PROFILE)/tables, runs/$(PROFILE)/figures"
+	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL)
 
 plan: .venv/.ready  ## list the jobs of PROFILE without running them
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake -n --quiet rules --cores $(CORES) --config profile=$(PROFILE) kernel=$(KERNEL)
+	@$(RUN) $(PROFILE) -n
 
 test: .venv/.ready  ## unit, contract and smoke tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal

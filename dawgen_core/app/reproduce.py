@@ -1,0 +1,51 @@
+"""`make reproduce`: the workflow under a lock of its own, then the main tables.
+
+The lock is the operating system's and goes with the process that holds it, so a killed run leaves nothing
+to unlock; Snakemake's own lock files would stay behind.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dawgen_core import params
+from dawgen_core.artifacts import Runs
+
+
+def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
+    """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
+    profile = params.load_profile(profile_name)
+    run = Runs.of(profile).root
+    run.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--resources", "gpu=1", "--nolock",
+               "--rerun-incomplete", "--quiet", "rules", "host", *more,
+               "--config", f"profile={profile_name}", f"kernel={kernel}"]  # fmt: skip
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    try:
+        with FileLock(run / ".lock", timeout=0):
+            code = subprocess.run(command, cwd=params.ROOT, env={**os.environ, "PATH": path}).returncode
+    except Timeout:
+        sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
+    if code == 0 and "-n" not in more:
+        for table in ("table1.md", "table3.md"):
+            print("\n" + (run / "tables" / table).read_text(encoding="utf-8"))
+        print(f"Read next: {run}/notebooks (executed), {run}/tables, {run}/figures")
+    return code
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dawgen_core.app.reproduce", description=__doc__.splitlines()[0])
+    parser.add_argument("profile")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--kernel", default="python3")
+    known, rest = parser.parse_known_args()
+    try:
+        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest))
+    except params.ParamsError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped; run the same command to go on where it was")
