@@ -41,14 +41,15 @@ def few_shot_split(
 def cycle(n_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:
     """Batches of row numbers without end: every pass is a fresh shuffle, batches run across passes.
 
-    Over k * n_rows draws each row is drawn exactly k times; a batch larger than the set repeats rows.
+    Over k * n_rows draws each row is drawn exactly k times. No batch holds a row twice, unless it is larger than the set.
     """
     if n_rows < 1 or batch_size < 1:
         raise ValueError(f"cycle: expected rows and a batch size of at least 1, found {n_rows} and {batch_size}")
     waiting: list[int] = []
     while True:
         while len(waiting) < batch_size:
-            waiting += torch.randperm(n_rows, generator=generator).tolist()
+            shuffled = torch.randperm(n_rows, generator=generator).tolist()
+            waiting += sorted(shuffled, key=set(waiting).__contains__)  # rows of this batch go to the back, order kept
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
 

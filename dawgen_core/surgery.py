@@ -29,14 +29,11 @@ def project_conflicting(grad_syn_N: Tensor, *, onto_real_N: Tensor) -> Tensor:
     Source: Algorithm 2 (established); one-sided as in A-GEM.
     """
     _check(grad_syn_N, onto_real_N)
-    largest = onto_real_N.abs().max() if onto_real_N.numel() else onto_real_N.new_zeros(())
-    if largest == 0:
+    real_N, syn_N = onto_real_N.double(), grad_syn_N.double()  # squares of 1e-30 or 1e30 leave float32's range
+    dot, square = syn_N @ real_N, real_N @ real_N
+    if dot >= 0 or square == 0:
         return grad_syn_N
-    direction_N = onto_real_N / largest  # scale-free: tiny or huge real gradients neither under- nor overflow
-    dot = grad_syn_N @ direction_N
-    if dot >= 0:
-        return grad_syn_N
-    return grad_syn_N - dot / (direction_N @ direction_N) * direction_N
+    return (syn_N - dot / square * real_N).to(grad_syn_N.dtype)
 
 
 def combine(
@@ -67,11 +64,10 @@ def combine(
 
 
 def _report(grad_real_N: Tensor, grad_syn_N: Tensor) -> SurgeryReport:
-    norm_real, norm_syn = grad_real_N.norm().item(), grad_syn_N.norm().item()
-    if norm_real == 0 or norm_syn == 0:
-        return SurgeryReport(0.0, False, norm_real, norm_syn)
-    cosine = ((grad_real_N / norm_real) @ (grad_syn_N / norm_syn)).item()
-    return SurgeryReport(cosine, cosine < 0, norm_real, norm_syn)
+    real_N, syn_N = grad_real_N.double(), grad_syn_N.double()
+    dot, norm_real, norm_syn = (real_N @ syn_N).item(), real_N.norm().item(), syn_N.norm().item()
+    cosine = dot / (norm_real * norm_syn) if norm_real and norm_syn else 0.0
+    return SurgeryReport(cosine, dot < 0, norm_real, norm_syn)
 
 
 def _check(grad_syn_N: Tensor, grad_real_N: Tensor) -> None:
