@@ -8,15 +8,9 @@ A folder without `result.json` is unfinished and is done again.
 import hashlib
 import json
 import os
-import platform
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +127,9 @@ def digest_of(value: Any) -> str:
 
 def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
     """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
-    outputs = {
-        p.name: digest(p) for p in sorted(folder.iterdir())
-        if p.is_file() and p.name not in ("result.json", "receipt.json") and not p.name.startswith(".")
-    }  # fmt: skip
+    own = ("result.json", "receipt.json")
+    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in own and not p.name.startswith(".")]
+    outputs = {p.name: digest(p) for p in files}
     write_json(folder / "receipt.json", receipt)
     write_json(folder / "result.json", {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": outputs})
 
@@ -167,36 +160,3 @@ def done(folder: Path, kind: str, inputs: dict) -> bool:
 def write_index(path: Path, runs: Runs, folders: list[Path]) -> None:
     """What a job made: folder name to digest of its result. The workflow's output file for the job."""
     write_json(path, {runs.name(f): digest(f / "result.json") for f in folders})
-
-
-@dataclass
-class Receipt:
-    """A stopwatch: seconds, memory, device, commit, versions. Start it with the work, `close` it at the end."""
-
-    device: str
-    started: float = field(default_factory=time.perf_counter)
-
-    def close(self, **more: Any) -> dict:
-        scale = 1024 if sys.platform == "darwin" else 1  # bytes there, KiB elsewhere
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale / 1024
-        return {
-            "seconds": round(time.perf_counter() - self.started, 3), "peak_memory_mib": round(peak, 1),
-            "device": self.device, "commit": commit(), "python": platform.python_version(),
-            "machine": platform.machine(), "cores": os.cpu_count(), **more,
-        }  # fmt: skip
-
-
-def surroundings(device: str) -> dict[str, str]:
-    """Versions, device and commit, for the first cells of a notebook."""
-    names = ("torch", "transformers", "peft", "datasets")
-    return {"python": platform.python_version(), **{n: version(n) for n in names}, "device": device, "commit": commit()}
-
-
-def commit() -> str:
-    """The checkout's commit, `-dirty` when tracked files changed, `unknown` outside a checkout."""
-    try:
-        done = subprocess.run(["git", "describe", "--always", "--abbrev=12", "--dirty"], cwd=ROOT,
-                              capture_output=True, text=True, check=True)  # fmt: skip
-        return done.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -17,7 +17,7 @@ from torch import Tensor
 from dawgen_core.params import Backbone, Compute, ParamsError
 
 SENTINEL = "<extra_id_0>"  # [MASK] for T5
-IGNORED = {"n_words"}
+CLASSES = {"t5": transformers.T5ForConditionalGeneration, "ctrl": transformers.CTRLLMHeadModel}
 
 
 class BackboneError(ValueError):
@@ -146,25 +146,21 @@ def load_generator(backbone: Backbone, compute: Compute, texts: Iterable[str] = 
 def config_of(backbone: Backbone) -> transformers.PretrainedConfig:
     """The configuration that a backbone's `shape` describes, without weights: for tiny: models and for counting."""
     if backbone.architecture == "t5":
-        return transformers.T5Config(
-            **backbone.shape, decoder_start_token_id=0, dropout_rate=0.0, tie_word_embeddings=False
-        )
+        return transformers.T5Config(**backbone.shape, decoder_start_token_id=0, dropout_rate=0.0, tie_word_embeddings=False)
     return transformers.CTRLConfig(**backbone.shape)
 
 
 def on_meta(backbone: Backbone) -> torch.nn.Module:
     """The whole model on the meta device: every shape, no memory."""
-    classes = {"t5": transformers.T5ForConditionalGeneration, "ctrl": transformers.CTRLLMHeadModel}
     with torch.device("meta"):
-        return classes[backbone.architecture](config_of(backbone))
+        return CLASSES[backbone.architecture](config_of(backbone))
 
 
 def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> tuple:
     device, dtype = device_of(compute), dtype_of(compute)
     if backbone.is_tiny:
-        return _tiny(backbone, texts).to(device=device, dtype=dtype), _tiny_tokenizer(texts, backbone.n_words), (
-            f"{backbone.model} (random weights)"
-        )
+        model = _tiny(backbone, texts).to(device=device, dtype=dtype)
+        return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
     path = Path(backbone.model).expanduser()
     looks_local = backbone.model.startswith((".", "/", "~")) or path.is_dir()
     if looks_local and not (path / "config.json").is_file():
@@ -192,10 +188,9 @@ def _check_shape(config, backbone: Backbone) -> None:
 def _tiny(backbone: Backbone, texts: Iterable[str]) -> torch.nn.Module:
     n_vocab = len(_tiny_tokenizer(texts, backbone.n_words))
     config = config_of(backbone.model_copy(update={"shape": backbone.shape | {"vocab_size": n_vocab}}))
-    classes = {"t5": transformers.T5ForConditionalGeneration, "ctrl": transformers.CTRLLMHeadModel}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return classes[backbone.architecture](config)
+        return CLASSES[backbone.architecture](config)
 
 
 def _tiny_tokenizer(texts: Iterable[str], n_words: int | None):

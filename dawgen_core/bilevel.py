@@ -70,20 +70,14 @@ class Batch:
 
     @classmethod
     def of(cls, layout: PromptLayout, rows_per_prompt: Sequence[Sequence], labels: Sequence[Sequence[int]]) -> "Batch":
-        rows = [row for part in rows_per_prompt for row in part]
-        flat = [label for part in labels for label in part]
-        own = layout.read(rows, flat)
-        under = [layout.read(rows, [c] * len(rows)) for c in range(len(layout.task.labels))]
-        prompt_B = torch.arange(len(labels), device=own.label_B.device).repeat_interleave(len(labels[0]))
-        return cls(_owned(own, prompt_B), [_owned(r, prompt_B) for r in under], len(labels))
+        rows, flat = [row for part in rows_per_prompt for row in part], [label for part in labels for label in part]
+        prompts = [g for g, part in enumerate(labels) for _ in part]
+        under = [layout.read(rows, [c] * len(rows), prompts) for c in range(len(layout.task.labels))]
+        return cls(layout.read(rows, flat, prompts), under, len(labels))
 
     def part(self, g: int) -> slice:
         size = len(self.own.label_B) // self.n_prompts
         return slice(g * size, (g + 1) * size)
-
-
-def _owned(reading: Reading, prompt_B: Tensor) -> Reading:
-    return Reading(**{**vars(reading), "prompt_B": prompt_B})
 
 
 class PromptLoss:
@@ -127,12 +121,9 @@ def discrimination_gradient(
     """L_disc of each prompt at the virtual point, and v, its gradient with respect to the virtual Q."""
     under = [read_tokens(layout, virtual_GCSD, reading) for reading in batch.under]
     score_BLC = torch.stack([r.logit_BL if form == "raw_logit" else -r.nll_BL for r in under], dim=-1)
-    values = [
-        losses.discrimination_loss(
-            score_BLC[batch.part(g)], batch.own.label_B[batch.part(g)], batch.own.scored_BL[batch.part(g)], form=form
-        )
-        for g in range(batch.n_prompts)
-    ]
+    parts = [batch.part(g) for g in range(batch.n_prompts)]
+    own = batch.own
+    values = [losses.discrimination_loss(score_BLC[p], own.label_B[p], own.scored_BL[p], form=form) for p in parts]
     (v_GCSD,) = torch.autograd.grad(torch.stack(values).sum(), virtual_GCSD)
     return [v.item() for v in values], v_GCSD
 

@@ -34,9 +34,7 @@ def weighted_lm_loss(nll_BL: Tensor, weight_BL: Tensor, label_B: Tensor, *, over
     return total if over == "batch" else total / label_B.unique().numel()
 
 
-def discrimination_loss(
-    score_BLC: Tensor, label_B: Tensor, scored_BL: Tensor, *, form: str = "log_ratio"
-) -> Tensor:
+def discrimination_loss(score_BLC: Tensor, label_B: Tensor, scored_BL: Tensor, *, form: str = "log_ratio") -> Tensor:
     """E4, the discrimination loss: mean over all scored tokens of the batch.
 
     score_BLC holds, per token, one score under each label's prompt: log Pr(x_j | x_<j; Q_c) for
@@ -59,13 +57,9 @@ def pooled_states(hidden_BLD: Tensor, weight_BL: Tensor) -> Tensor:
 
 
 def alignment_loss(
-    own_BD: Tensor,
-    label_B: Tensor,
-    *,
-    reading: str = "class_triplet",
-    under_all_BCD: Tensor | None = None,
-    margin: float = 1.0,
-) -> Tensor:
+    own_BD: Tensor, label_B: Tensor, *, reading: str = "class_triplet",
+    under_all_BCD: Tensor | None = None, margin: float = 1.0,
+) -> Tensor:  # fmt: skip
     """E5, distribution alignment: mean of max(0, margin - D(anchor, positive) + D(anchor, negative)), D = cosine.
 
     own_BD is each row read under its own class's prompt; under_all_BCD[b, c] row b under class c's prompt.

@@ -4,13 +4,12 @@ A profile may `extend` another. Every value line of a profile carries a mark: `#
 `# inferred` or `# ours`, then a note (`app.entry.marks` reads them back for the notebooks).
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = ROOT / "params"
@@ -25,18 +24,9 @@ class Record(BaseModel):
 
 
 R = TypeVar("R", bound=Record)
-
-
-def _plain_name(name: str) -> str:
-    if not name or not all(c.isascii() and (c.isalnum() or c in "_-") for c in name):
-        raise ValueError("expected letters, digits, '_' and '-' only (it becomes a folder name)")
-    return name
-
-
-Name = Annotated[str, AfterValidator(_plain_name)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes a folder name
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Backbone(Record):
@@ -63,7 +53,7 @@ class Backbone(Record):
 class Compute(Record):
     device: Literal["auto", "cpu", "cuda"]  # auto: cuda where there is one
     dtype: Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on cuda, float32 on cpu
-    threads: Positive  # fixed, since sums on more threads may round differently
+    threads: Positive  # fixed: sums on more threads may round differently
 
 
 class GeneratorTuning(Record):
@@ -159,9 +149,8 @@ class Profile(Record):
         tuning = self.generator_tuning
         if not tuning.kinds or len(set(tuning.kinds)) != len(tuning.kinds):
             raise ValueError(f"generator_tuning.kinds: expected at least one and no repeats, found {tuning.kinds}")
-        if tuning.max_first_tokens >= tuning.max_tokens:
-            raise ValueError("generator_tuning.max_first_tokens: expected less than max_tokens, found "
-                             f"{tuning.max_first_tokens} and {tuning.max_tokens}")  # fmt: skip
+        if (first := tuning.max_first_tokens) >= tuning.max_tokens:
+            raise ValueError(f"generator_tuning.max_first_tokens: expected less than {tuning.max_tokens}, found {first}")
         positions = self.generator.shape.get("n_positions", tuning.max_tokens)
         if isinstance(positions, int) and tuning.max_tokens > positions:
             raise ValueError(f"generator_tuning.max_tokens: expected at most the generator's {positions} positions")
@@ -173,18 +162,6 @@ class Profile(Record):
         """The unit of work: groups of seeds whose prompts are tuned together."""
         step = self.seeds_per_job
         return [self.seeds[i : i + step] for i in range(0, len(self.seeds), step)]
-
-    def rows_dir(self) -> Path:
-        """The folder that holds local rows: DAWGEN_DATA, else the profile's data_dir. ParamsError if neither is there."""
-        if self.source == "embedded":
-            return PARAMS / "embedded"
-        name = os.environ.get("DAWGEN_DATA") or self.data_dir
-        if not name:
-            raise ParamsError(f"profile {self.profile}: expected a folder of rows; set DAWGEN_DATA or data_dir")
-        if not Path(name).is_dir():
-            raise ParamsError(f"profile {self.profile}: expected a folder of rows, found none at {name}; "
-                              "set DAWGEN_DATA or data_dir to an existing folder")  # fmt: skip
-        return Path(name)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -79,7 +79,9 @@ class PromptLayout:
         longest = max(range(len(self.prefix_ids)), key=lambda label: len(self.prefix_ids[label]))
         return self.settings.max_tokens - len(self.opening(longest, first_ids))
 
-    def read(self, rows: Sequence[tuple[list[int], list[int]]], labels: Sequence[int], prompt: int = 0) -> Reading:
+    def read(
+        self, rows: Sequence[tuple[list[int], list[int]]], labels: Sequence[int], prompts: Sequence[int] | None = None
+    ) -> Reading:
         """The rows (ids of sentence 1, of sentence 2) under the prompts of `labels`; scored: sentence 2 and its end.
 
         A second sentence that does not fit is cut before its end. Errors: ValueError if not even one token fits.
@@ -96,8 +98,8 @@ class PromptLayout:
         n_scored = [len(row) - start for row, start in zip(ids, starts, strict=True)]
         spans, scored_BL = padded([list(range(s, s + n)) for s, n in zip(starts, n_scored, strict=True)], 1)
         device = self.generator.device
-        label_B = torch.tensor(labels)
-        parts = (ids_BT, kept_BT, spans, scored_BL, label_B, torch.full_like(label_B, prompt))
+        prompt_B = torch.tensor([0] * len(labels) if prompts is None else prompts)
+        parts = (ids_BT, kept_BT, spans, scored_BL, torch.tensor(labels), prompt_B)
         return Reading(*(part.to(device) for part in parts))
 
     def embed(self, q_GCSD: Tensor, ids_BT: Tensor, label_B: Tensor, prompt_B: Tensor) -> Tensor:
@@ -111,24 +113,6 @@ class PromptLayout:
         """The learned end rows [B, D] of each row's label."""
         ends = torch.tensor(self.eos_ids, device=label_B.device) - self.generator.n_vocab
         return q_GCSD[prompt_B, label_B, ends[label_B]]
-
-    def describe(self, label: int, first: str, second: str) -> pd.DataFrame:
-        """The exact generator input of one row: one line per piece, with its text, its part and what it is."""
-        opening, ids = self.opening(label, self.generator.ids(first)), self.generator.ids(second)
-        n, prefix, infix = self.generator.n_vocab, self.prefix_ids[label], self.infix_ids
-        show = self.generator.tokenizer.convert_ids_to_tokens
-        seen = [f"<{t}>" if i >= n else t for i, t in zip(opening, show(
-            [(prefix + infix)[i - n] if i >= n else i for i in opening]), strict=True)]  # fmt: skip
-        n_code, n_prefix = len(self.code_ids), len(prefix)
-        parts = ["control code"] * n_code + ["prefix"] * n_prefix
-        parts += ["sentence 1"] * (len(opening) - n_code - n_prefix - len(infix)) + ["infix"] * len(infix)
-        kinds = ["trainable slot" if i >= n else "frozen" for i in opening]
-        end = "<end>" if self.learned_eos else self.generator.tokenizer.eos_token
-        return pd.DataFrame({
-            "piece": seen + show(ids) + [end],
-            "part": parts + ["sentence 2"] * len(ids) + ["end"],
-            "what": kinds + ["scored"] * len(ids) + ["scored, trainable slot" if self.learned_eos else "scored"],
-        })  # fmt: skip
 
 
 def padded(rows: Sequence[Sequence[int]], value: int) -> tuple[Tensor, Tensor]:

@@ -63,13 +63,10 @@ def class_balanced(labels: Sequence[int], per_class: int, generator: torch.Gener
 
 
 def paired(
-    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generator: torch.Generator
+    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generators: tuple[torch.Generator, torch.Generator]
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """The "(Real, Syn)" strategy: at every step one real and one synthetic batch; the smaller set cycles."""
-    real = cycle(n_real, batch_real, generator)
-    syn = cycle(n_syn, batch_syn, generator)
-    while True:
-        yield next(real), next(syn)
+    """The "(Real, Syn)" strategy: at every step one real and one synthetic batch, each cycling on its own stream."""
+    return zip(cycle(n_real, batch_real, generators[0]), cycle(n_syn, batch_syn, generators[1]), strict=True)
 
 
 @dataclass(frozen=True)

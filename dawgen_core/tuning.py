@@ -20,7 +20,8 @@ from dawgen_core.params import GeneratorTuning, PromptTuning
 from dawgen_core.prompts import EncodedPairs, PromptLayout, padded
 from dawgen_core.weighting import WeightNet
 
-BATCHES, NET, PROMPT_BATCHES = 1, 2, 3  # purposes of random streams
+BATCHES, NET, REAL, SYN = 1, 2, 3, 4  # purposes of random streams
+STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
 
 
 class DivergedError(RuntimeError):
@@ -73,11 +74,9 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
     kinds = ", ".join(dict.fromkeys(job.kind for job in jobs))
     for step in tqdm(range(n_steps), desc=f"generators ({kinds})", disable=not progress, leave=False):
         chosen = [next(stream) for stream in streams]
-        batch = bilevel.Batch.of(
-            layout,
-            [[job.rows[i] for i in rows] for job, rows in zip(jobs, chosen, strict=True)],
-            [[job.labels[i] for i in rows] for job, rows in zip(jobs, chosen, strict=True)],
-        )
+        rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
+        labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
+        batch = bilevel.Batch.of(layout, rows, labels)
         found = algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch, settings)
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
@@ -119,11 +118,11 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch
         return bilevel.read_tokens(layout, q, batch.own), None
 
     def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
-        return [
-            term.parts(seen.rows(part), None if under is None else under[part], batch.own.scored_BL[part],
-                       batch.own.label_B[part])
-            for term, part in ((term, batch.part(g)) for g, term in enumerate(terms))
-        ]  # fmt: skip
+        own, found = batch.own, []
+        for term, part in ((term, batch.part(g)) for g, term in enumerate(terms)):
+            others = None if under is None else under[part]
+            found.append(term.parts(seen.rows(part), others, own.scored_BL[part], own.label_B[part]))
+        return found
 
     def total(parts) -> Tensor:
         return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
@@ -136,7 +135,7 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch
 
         def moving(q: Tensor) -> tuple[Tensor, ...]:
             tokens, others = read(q)
-            return (tokens.nll_BL, tokens.hidden_BLD) if others is None else (tokens.nll_BL, tokens.hidden_BLD, others)
+            return tokens.nll_BL, tokens.hidden_BLD, *([] if others is None else [others])
 
         nll_dot, hidden_dot, *under_dot = bilevel.derivative_along(moving, q_GCSD, v)
         gradients = bilevel.weight_gradients(terms, batch, seen, under, nll_dot, hidden_dot,
@@ -189,27 +188,22 @@ def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[Enco
     `pooled` draws from one set in which real and synthetic rows are mixed and has one gradient; its batch is
     as large as the two of `paired` together, and it is handed over in the real place.
     """
-    generator = samplers.seeded(condition.seed, PROMPT_BATCHES)
-    n_classes = len(set(condition.real.labels))
+    real, syn, n_classes = condition.real, condition.syn, len(set(condition.real.labels))
     n_real, n_syn = n_classes * settings.batch_real_per_class, n_classes * settings.batch_syn_per_class
-    real, syn = condition.real, condition.syn
-    if condition.strategy != "real" and syn is None:
-        raise ValueError(f"strategy {condition.strategy}: expected synthetic rows, found none")
+    random = samplers.seeded(condition.seed, REAL), samplers.seeded(condition.seed, SYN)  # real batches: same for all
+    if condition.strategy not in STRATEGIES:
+        raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {condition.strategy!r}")
     if condition.strategy == "real":
-        for rows in samplers.cycle(len(real.ids), n_real, generator):
-            yield real.take(rows), None
-    elif condition.strategy == "syn":
-        for rows in samplers.cycle(len(syn.ids), n_syn, generator):
-            yield None, syn.take(rows)
-    elif condition.strategy == "pooled":
+        yield from ((real.take(rows), None) for rows in samplers.cycle(len(real.ids), n_real, random[0]))
+    if syn is None:
+        raise ValueError(f"strategy {condition.strategy}: expected synthetic rows, found none")
+    if condition.strategy == "syn":
+        yield from ((None, syn.take(rows)) for rows in samplers.cycle(len(syn.ids), n_syn, random[1]))
+    if condition.strategy == "pooled":
         both = EncodedPairs(real.ids + syn.ids, real.labels + syn.labels, 0)
-        for rows in samplers.cycle(len(both.ids), n_real + n_syn, generator):
-            yield both.take(rows), None
-    elif condition.strategy in ("paired", "paired_surgery"):
-        for real_rows, syn_rows in samplers.paired(len(real.ids), len(syn.ids), n_real, n_syn, generator):
-            yield real.take(real_rows), syn.take(syn_rows)
-    else:
-        raise ValueError(f"strategy: expected real, syn, pooled, paired or paired_surgery, found {condition.strategy!r}")
+        yield from ((both.take(rows), None) for rows in samplers.cycle(len(both.ids), n_real + n_syn, random[0]))
+    for real_rows, syn_rows in samplers.paired(len(real.ids), len(syn.ids), n_real, n_syn, random):
+        yield real.take(real_rows), syn.take(syn_rows)
 
 
 def tune_prompts(
@@ -254,27 +248,18 @@ def both_gradients(
     Each place is the mean cross-entropy over its own rows; a missing batch has loss NaN and gradient zero.
     """
     leaf_GSPD = torch.stack([prompts_GPD, prompts_GPD], dim=1).requires_grad_()
-    ids, labels, owner, place, share = [], [], [], [], []
-    for g, pair in enumerate(pairs):
-        for side, rows in enumerate(pair):
-            if rows is not None:
-                n = len(rows.ids)
-                ids, labels = ids + rows.ids, labels + rows.labels
-                owner, place, share = owner + [g] * n, place + [side] * n, share + [1 / n] * n
-    device = classifier.device
-    ids_BT, kept_BT = (t.to(device) for t in padded(ids, 0))
-    owner_B, place_B = torch.tensor(owner, device=device), torch.tensor(place, device=device)
+    placed = [(g, side, part) for g, pair in enumerate(pairs) for side, part in enumerate(pair) if part is not None]
+    rows = [(ids, label, g, side, len(part.ids))
+            for g, side, part in placed for ids, label in zip(part.ids, part.labels, strict=True)]  # fmt: skip
+    ids, *columns = zip(*rows, strict=True)
+    ids_BT, kept_BT = (t.to(classifier.device) for t in padded(ids, 0))
+    label_B, owner_B, place_B, size_B = (torch.tensor(column, device=classifier.device) for column in columns)
     logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, leaf_GSPD[owner_B, place_B])
-    loss_B = losses.label_word_loss(logits_BC, torch.tensor(labels, device=device))
-    loss_B = loss_B * torch.tensor(share, device=device, dtype=loss_B.dtype)
+    loss_B = losses.label_word_loss(logits_BC, label_B) / size_B
     (grad_GSPD,) = torch.autograd.grad(loss_B.sum(), leaf_GSPD)
-    loss_GS = torch.zeros(len(pairs), 2, dtype=loss_B.dtype, device=device)
-    loss_GS.index_put_((owner_B, place_B), loss_B.detach(), accumulate=True)
-    for g, pair in enumerate(pairs):
-        for side, rows in enumerate(pair):
-            if rows is None:
-                loss_GS[g, side] = torch.nan
-    return loss_GS, grad_GSPD.flatten(2)
+    loss_GS = torch.full((len(pairs), 2), torch.nan, dtype=loss_B.dtype, device=loss_B.device)
+    loss_GS[owner_B, place_B] = 0.0
+    return loss_GS.index_put_((owner_B, place_B), loss_B.detach(), accumulate=True), grad_GSPD.flatten(2)
 
 
 def _direction(condition, pair, grad_2N, loss_2, settings, step) -> tuple[Tensor, dict]:
@@ -321,8 +306,7 @@ def predict(
 
     All prompts go through in one pass, rows sorted by length so that little is padding.
     """
-    flat = [(len(ids), g, i) for g, part in enumerate(rows) for i, ids in enumerate(part.ids)]
-    flat.sort()
+    flat = sorted((len(ids), g, i) for g, part in enumerate(rows) for i, ids in enumerate(part.ids))
     out = [torch.empty(len(part.ids), len(words_C)) for part in rows]
     for start in range(0, len(flat), batch_size):
         chunk = flat[start : start + batch_size]

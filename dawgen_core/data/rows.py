@@ -2,6 +2,7 @@
 so that every row can be traced through all artifacts to its source.
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from dawgen_core import samplers
 from dawgen_core.data import files
-from dawgen_core.params import ParamsError, Profile
+from dawgen_core.params import PARAMS, ParamsError, Profile
 from dawgen_core.tasks import MASK, Hub, Rows, Task, TaskError
 
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -29,7 +30,7 @@ class TaskRows:
                             f"{', '.join(task.sources) or 'none'}; choose another profile or add the source")  # fmt: skip
         self.task, self.profile = task, profile
         self.source = task.sources[profile.source]
-        self.folder = None if self.source.hub else profile.rows_dir()
+        self.folder = None if self.source.hub else rows_dir(profile)
 
     @property
     def shown_as(self) -> str:
@@ -142,13 +143,26 @@ class TaskRows:
         return pd.DataFrame(out, columns=ROW_COLUMNS)
 
 
+def rows_dir(profile: Profile) -> Path:
+    """The folder that holds local rows: DAWGEN_DATA, else the profile's data_dir. ParamsError if neither is there."""
+    if profile.source == "embedded":
+        return PARAMS / "embedded"
+    name = os.environ.get("DAWGEN_DATA") or profile.data_dir
+    if not name:
+        raise ParamsError(f"profile {profile.profile}: expected a folder of rows; set DAWGEN_DATA or data_dir")
+    if not Path(name).is_dir():
+        raise ParamsError(f"profile {profile.profile}: expected a folder of rows, found none at {name}; "
+                          "set DAWGEN_DATA or data_dir to an existing folder")  # fmt: skip
+    return Path(name)
+
+
 def row_files(task: Task, profile: Profile) -> list[Path]:
     """The local files of a task's rows that are there now: what a workflow watches."""
     source = task.sources.get(profile.source)
     if source is None or source.hub:
         return []
     try:
-        folder = profile.rows_dir()
+        folder = rows_dir(profile)
     except ParamsError:
         return []
     names = [source.train.file, source.test.file, source.first_sentences.file]

@@ -124,7 +124,8 @@ def test_attempts_are_limited(mrpc, settings):
 
 # ---- decoding
 
-FIRSTS = ["Alden said on Monday that it will close", "Borealis", "Cadmus will buy a rival in Lagos . ", "it", "Oslo in a park"]
+FIRSTS = ["Alden said on Monday that it will close", "Borealis", "Cadmus will buy a rival in Lagos .", "it",
+          "lake from shipping cat Wikipedia"]  # the last: words that the model likes to say
 
 
 @pytest.fixture(scope="module")

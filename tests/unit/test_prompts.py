@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from dawgen_core import prompts
 from dawgen_core.artifacts import ArtifactError
+from dawgen_core.audit.inputs import generator_input
 
 PREFIX = {"not_equivalent": "Sentence 1 is different from Sentence 2. Sentence 1:", "equivalent": "Sentence 1:"}
 
@@ -101,7 +102,7 @@ def test_a_tokenizer_without_an_end_needs_a_learned_one(uneven, generator, smoke
 
 def test_describe_lists_the_very_input(layout, generator):
     for label in (0, 1):
-        table = layout.describe(label, "Alden said", "The company")
+        table = generator_input(layout, label, "Alden said", "The company")
         reading = layout.read([(generator.ids("Alden said"), generator.ids("The company"))], [label])
         ids = reading.ids_BT[0].tolist()
         assert len(table) == len(ids)

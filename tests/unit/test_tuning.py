@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from dawgen_core import losses, prompts, samplers, surgery, tuning
-from dawgen_core.params import STRATEGIES
 from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tuning import Condition, DivergedError, GeneratorJob, predict, tune_prompts
 
 P = 5
+STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +81,11 @@ def test_both_gradients_equal_two_separate_backward_passes(classifier64, words, 
 
 @pytest.mark.parametrize("strategy", ["paired", "paired_surgery"])
 def test_the_first_step_is_surgery_then_clipping_then_the_optimiser(classifier64, words, pairs, settings, strategy):
-    """One step of AdamW-free SGD by hand would hide the order; AdamW's first step shows it in its second moment."""
+    """With a clip far below Adam's eps the step shows the clipped length, so neither part nor their order can be lost."""
     real, syn, dev = pairs
     start = stack(1)
     condition = Condition(strategy, 13, real, syn, dev)
-    one = settings.model_copy(update={"steps": 1, "optimiser": "adamw", "lr": 0.01, "weight_decay": 0.0, "clip_norm": 1e-6})
+    one = settings.model_copy(update={"steps": 1, "optimiser": "adamw", "lr": 0.01, "weight_decay": 0.0, "clip_norm": 1e-8})
     (found,) = tune_prompts(start, [condition], classifier64, words, one, progress=False)
     batch = next(tuning.batches(condition, one))
     gradients = [one_gradient(start[0], rows, classifier64, words)[1] for rows in batch]
@@ -93,9 +93,9 @@ def test_the_first_step_is_surgery_then_clipping_then_the_optimiser(classifier64
     direction, report = surgery.combine(*gradients, eps=one.eps, rule=rule)
     assert found.trace[0]["conflict"] == report.conflict
     assert found.trace[0]["cosine"] == pytest.approx(report.cosine)
-    clipped = direction * 1e-6 / (direction.norm() + 1e-6)
+    clipped = direction * 1e-8 / (direction.norm() + 1e-6)
     expected = start[0].flatten() - 0.01 * clipped / (clipped.abs() + 1e-8)  # Adam's first step with eps 1e-8
-    assert (found.last_PD.flatten() - expected).abs().max() < 1e-9
+    assert (found.last_PD.flatten() - expected).norm() < 1e-6 * (expected - start[0].flatten()).norm()
 
 
 def conditions(pairs, strategies=STRATEGIES, seeds=(13,)) -> list[Condition]:
@@ -297,7 +297,7 @@ def generator_run(smoke, mrpc, generator, split):
     return layout, settings, jobs, tuned, before
 
 
-def test_generators_are_returned_in_order_and_all_differ(generator_run, smoke):
+def test_generators_are_returned_in_order_and_all_differ(generator_run):
     layout, _, jobs, tuned, _ = generator_run
     assert [one.net is None for one in tuned] == [job.kind == "mle" for job in jobs]
     for one in tuned:
@@ -342,13 +342,20 @@ def test_generator_stacks_equal_one_at_a_time(generator_run):
         assert (one.q_CSD - other.q_CSD).abs().max() < 0.1 * settings.lr
 
 
-def test_a_generator_learns_its_few_rows(mrpc, generator, smoke):
-    settings = smoke.generator_tuning.model_copy(update={"steps": 40, "lr": 0.1})
+@pytest.mark.parametrize("kind", ["mle", "fewgen", "dawgen"])
+def test_a_generator_learns_its_few_rows(mrpc, generator, smoke, kind):
+    settings = smoke.generator_tuning.model_copy(update={"steps": 40, "lr": 0.1, "eos": "learned"})
     layout = prompts.PromptLayout(mrpc, generator, settings)
     rows = [(generator.ids("Alden said"), generator.ids(text)) for text in ("it will close", "a rival", "in Oslo", "Oslo")]
-    job = GeneratorJob("mle", 13, rows, [0, 0, 1, 1])
+    job = GeneratorJob(kind, 13, rows, [0, 0, 1, 1])
     (one,) = tuning.tune_generators(layout, [job], settings, progress=False)
-    assert one.trace[-1]["loss"] < 0.9 * one.trace[0]["loss"]
+    first, last = one.trace[0], one.trace[-1]
+    assert last["loss"] < first["loss"] - 0.05
+    if kind == "mle":
+        assert last["loss"] < 0.8 * first["loss"]
+    else:  # ln 2 at the start: the two prompts do not tell the labels apart yet
+        assert first["discrimination"] == pytest.approx(math.log(2), abs=0.01)
+        assert last["discrimination"] < 0.6
 
 
 def test_a_generator_that_diverges_stops(generator_run, monkeypatch):
