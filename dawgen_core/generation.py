@@ -103,11 +103,7 @@ def continuations(
 ) -> Callable[[Sequence[str], int], list[Continuation]]:
     """The tuned generator as `generate` wants it: first sentences and a class number in, continuations out."""
     q_1CSD = q_CSD.to(layout.generator.device)[None]
-
-    def continue_from(firsts: Sequence[str], label: int) -> list[Continuation]:
-        return decode(layout, q_1CSD, firsts, label, settings, random)
-
-    return continue_from
+    return lambda firsts, label: decode(layout, q_1CSD, firsts, label, settings, random)
 
 
 @torch.inference_mode()

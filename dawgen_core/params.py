@@ -138,10 +138,8 @@ class Profile(Record):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name}: expected at least one and no repeats, found {values}")
-        if self.classifier.architecture != "t5":
-            raise ValueError("classifier.architecture: expected t5 (an encoder-decoder with sentinels)")
-        if self.generator.architecture != "ctrl":
-            raise ValueError("generator.architecture: expected ctrl")
+        if (self.classifier.architecture, self.generator.architecture) != ("t5", "ctrl"):
+            raise ValueError("architecture: expected t5 for the classifier and ctrl for the generator")
         if self.generation.on_length == "close" and not self.random_models:
             raise ValueError("generation.on_length: `close` is for random models only; expected reject")
         if self.random_models != (self.classifier.is_tiny or self.generator.is_tiny):
