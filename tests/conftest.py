@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dawgen_core import backbones, params, tasks
+from dawgen_core.data.rows import TaskRows
 
 torch.set_num_threads(1)
 
@@ -29,14 +30,14 @@ def sick() -> tasks.Task:
 
 
 @pytest.fixture(scope="session")
-def mrpc_rows(smoke, mrpc) -> tasks.TaskRows:
-    return tasks.TaskRows(mrpc, smoke)
+def mrpc_rows(smoke, mrpc) -> TaskRows:
+    return TaskRows(mrpc, smoke)
 
 
 @pytest.fixture(scope="session")
 def texts(smoke, mrpc, sick) -> list[str]:
     """What the tiny vocabularies are built from: the texts of both tasks first, then their rows."""
-    of_tasks = [tasks.TaskRows(task, smoke).vocabulary() for task in (mrpc, sick)]
+    of_tasks = [TaskRows(task, smoke).vocabulary() for task in (mrpc, sick)]
     return [" ".join(own for own, *_ in of_tasks), *(row for _, *rows in of_tasks for row in rows)]
 
 

@@ -32,6 +32,11 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
                 if list(syn["sentence1"]) != found:
                     raise ArtifactError(f"{path}: expected the first sentences of its source rows, found others")
                 n_syn += len(syn)
+            for kind in profile.extra_synthetic.get(name, []):
+                path = runs.synthetic(name, seed, kind) / "synthetic.parquet"
+                source = rows.released_synthetic(kind, seed, profile.generation.per_class)
+                _same(pd.read_parquet(path)[ROW_COLUMNS], source, path)
+                n_syn += len(source)
         for seed, generator, method in conditions(profile, name, profile.seeds):
             path = runs.condition(name, seed, generator, method) / "predictions.parquet"
             predictions = pd.read_parquet(path)
@@ -49,4 +54,4 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
 
 def _same(found: pd.DataFrame, source: pd.DataFrame, path) -> None:
     if not found.reset_index(drop=True).equals(source[ROW_COLUMNS].reset_index(drop=True)):
-        raise ArtifactError(f"{path}: expected the rows of the source, in order, found others; rebuild the few-shot split")
+        raise ArtifactError(f"{path}: expected the rows of the source in order, found others; delete its folder and rebuild")

@@ -169,6 +169,14 @@ def test_paired_and_surgery_see_the_same_rows(settings):
     assert all(a == b for a, b in itertools.islice(zip(*streams, strict=True), 9))
 
 
+def test_every_strategy_with_real_rows_alone_sees_the_same_ones(settings):
+    settings = settings.model_copy(update={"batch_syn_per_class": 3})
+    real, syn, paired = (tuning.batches(Condition(s, 13, marked(8, 1), marked(12, 2), marked(2, 3)), settings)
+                         for s in ("real", "syn", "paired"))  # fmt: skip
+    for (a, _), (_, b), both in itertools.islice(zip(real, syn, paired, strict=True), 9):
+        assert both == (a, b)
+
+
 def test_bad_conditions_are_refused(classifier, words, pairs, settings):
     real, syn, dev = pairs
     with pytest.raises(ValueError, match="expected synthetic rows, found none"):
