@@ -25,7 +25,7 @@ def marks(name: str) -> pd.DataFrame:
         comment = lines[node.end_mark.line - (node.end_mark.column == 0)].partition(" # ")[2].strip()
         mark, _, note = comment.partition(":")
         shown = yaml.safe_load(yaml.serialize(node))
-        rows[path] = {"key": path, "value": shown, "mark": mark if mark in MARKS else "", "note": note.strip()}
+        rows[path] = {"key": path, "value": str(shown), "mark": mark if mark in MARKS else "", "note": note.strip()}
 
     walk(yaml.compose(profile_path(name).read_text(encoding="utf-8")), "")
     return pd.DataFrame(rows.values())
