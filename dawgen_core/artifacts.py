@@ -78,6 +78,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Atomically, keys sorted: equal values give equal bytes."""
     with replacing(path) as part:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -94,13 +95,15 @@ def read_json(path: Path, *, made_by: str) -> Any:
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """A parquet file, atomically."""
     with replacing(path) as part:
         frame.to_parquet(part, index=False)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file, atomically."""
     with replacing(path) as part:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part, metadata)
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, part)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dawgen_core.params import Backbone, Compute, ParamsError
@@ -170,10 +171,12 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> t
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         _check_shape(config, backbone)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        model = auto.from_pretrained(name, dtype=dtype, trust_remote_code=False)
-    except OSError as error:
+        model, report = auto.from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+    except (OSError, SafetensorError) as error:
         raise BackboneError(f"model: expected {name} on the hub, in its cache or in a folder, found none "
                             f"({str(error).splitlines()[0]}); connect once, or give a local folder") from error  # fmt: skip
+    if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
+        raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
     return model.to(device), tokenizer, name
 
 

@@ -20,6 +20,8 @@ class ParamsError(ValueError):
 
 
 class Record(BaseModel):
+    """Frozen, strict, and no unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -51,6 +53,8 @@ class Backbone(Record):
 
 
 class Compute(Record):
+    """Where and in which number format."""
+
     device: Literal["auto", "cpu", "cuda"]  # auto: cuda where there is one
     dtype: Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on cuda, float32 on cpu
     threads: Positive  # fixed: sums on more threads may round differently
@@ -84,6 +88,8 @@ class GeneratorTuning(Record):
 
 
 class Generation(Record):
+    """How many rows, how long, and what happens to a sentence that does not end."""
+
     per_class: Positive
     max_new_tokens: Positive
     batch_size: Positive
@@ -113,6 +119,8 @@ class PromptTuning(Record):
 
 
 class Profile(Record):
+    """A whole study: rows, models, and the settings of every step."""
+
     extends: str | None = None
     profile: Name
     about: str

@@ -14,11 +14,15 @@ class TaskError(ValueError):
 
 
 class ClassifierTexts(Record):
+    """What the classifier reads, and the word that stands for each label."""
+
     template: str
     verbalizer: dict[str, str]
 
 
 class GeneratorTexts(Record):
+    """The words that each label's prompt starts from."""
+
     control_code: str
     prefix: dict[str, str]
     infix: str
@@ -44,6 +48,8 @@ class Rows(Record):
 
 
 class Hub(Record):
+    """A data set on the Hugging Face hub, by name, or a local folder that `datasets.load_dataset` reads."""
+
     path: str
     name: str | None = None
     revision: str | None = None
@@ -62,6 +68,8 @@ class Sentences(Record):
 
 
 class Source(Record):
+    """One place where a task's rows are, with their expected counts."""
+
     shown_as: str  # printed in every table
     hub: Hub | None = None
     columns: dict[Literal["sentence1", "sentence2", "label"], str]
@@ -86,6 +94,8 @@ class Source(Record):
 
 
 class Task(Record):
+    """One task file."""
+
     task: Name
     title: str
     labels: list[Name]

@@ -40,6 +40,8 @@ class GeneratorJob:
 
 @dataclass
 class TunedGenerator:
+    """Q [C, S, D], the weight net (None for `mle`), and a trace row per step."""
+
     q_CSD: Tensor
     net: WeightNet | None
     trace: list[dict] = field(default_factory=list)

@@ -6,8 +6,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from dawgen_core.audit.figures import WIDE
 from dawgen_core.audit.tables import GENERATORS, TABLE_3
-from dawgen_core.figures import WIDE
 from dawgen_core.tasks import load_task
 
 TUNED, FROZEN, DATA, STEP = "#f3d9a4", "#d6dce4", "#ffffff", "#cfe8d5"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ def text_lines(path: Path) -> list[str]:
             return [line.rstrip("\n") for line in handle]
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TaskError(f"{path}: expected a whole gzip file, found a truncated one ({error})") from error
 
 
@@ -38,7 +39,7 @@ def records(path: Path) -> list[dict]:
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8").to_dict("records")
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
-    except (ValueError, OSError, EOFError) as error:  # pandas' parser errors are ValueErrors, pyarrow's too
+    except (ValueError, OSError, EOFError, zlib.error) as error:  # pandas' parser errors are ValueErrors, pyarrow's too
         raise TaskError(f"{path}: expected a whole {kind} file, found {error}") from error
 
 

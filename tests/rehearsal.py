@@ -1,0 +1,35 @@
+"""Notebooks run by papermill from a folder that is not the project's: one of them, or a whole profile in sequence."""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from dawgen_core.params import ROOT, load_profile
+
+
+def perform(notebook: str, folder: Path, **parameters) -> nbformat.NotebookNode:
+    """The executed notebook, run in `folder` and kept there. Errors: papermill's PapermillExecutionError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "-".join([notebook, *(str(parameters[k]) for k in ("task",) if k in parameters)])
+    path, out = ROOT / "notebooks" / f"{notebook}.ipynb", folder / f"{name}.ipynb"
+    return papermill.execute_notebook(
+        str(path), str(out), parameters, kernel_name="python3", progress_bar=False, cwd=str(folder)
+    )
+
+
+def perform_profile(profile: str, runs_dir: Path, folder: Path) -> None:
+    """All five notebooks for all tasks and seeds of a profile, in the workflow's order."""
+    study = load_profile(profile)
+    given = {"profile": profile, "runs_dir": str(runs_dir)}
+    for notebook in ("01_generator_tuning", "02_generation", "04_prompt_tuning"):
+        for task in study.tasks:
+            perform(notebook, folder, **given, task=task, seeds=study.seeds)
+    for notebook in ("03_data_analysis", "05_tables"):
+        perform(notebook, folder, **given)
+
+
+def printed(notebook: nbformat.NotebookNode, cell: int = -1) -> str:
+    """What a code cell showed as plain text; the last one by default."""
+    cell = [c for c in notebook.cells if c.cell_type == "code"][cell]
+    return "".join(out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs)

@@ -1,0 +1,145 @@
+"""Every notebook by papermill on the smoke profile: from another folder, offline, twice; same seed, same bytes."""
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+from papermill.exceptions import PapermillExecutionError
+from rehearsal import perform, printed
+
+from dawgen_core import artifacts
+from dawgen_core.artifacts import ArtifactError, Runs
+from dawgen_core.audit.ledger import conditions, ledger
+from dawgen_core.audit.tracing import trace
+
+pytestmark = pytest.mark.smoke
+
+
+def digests(runs: Runs) -> dict[str, str]:
+    """All files of a run but receipts, by name."""
+    files = [p for p in runs.root.rglob("*") if p.is_file() and p.name != "receipt.json"]
+    return {runs.name(p): artifacts.digest(p) for p in files}
+
+
+@pytest.fixture
+def copied(roots, tmp_path) -> Runs:
+    """A copy of the first run to change."""
+    shutil.copytree(roots[0].root, tmp_path / "runs" / "smoke")
+    return Runs(tmp_path / "runs" / "smoke")
+
+
+# ---------------------------------------------------------------- the whole profile
+
+
+def test_same_seed_same_bytes(roots):
+    first, second = map(digests, roots)
+    assert set(first) == set(second)
+    assert {name for name in first if first[name] != second[name]} == set()
+    kinds = {name.rpartition(".")[2] for name in first}
+    assert kinds == {"json", "parquet", "safetensors", "csv", "md", "svg", "png"}
+
+
+def test_offline_and_from_elsewhere(roots):
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    elsewhere = roots[0].root.parent.parent / "elsewhere"
+    assert {p.suffix for p in elsewhere.iterdir()} == {".ipynb"} and len(list(elsewhere.iterdir())) == 8
+
+
+def test_the_ledger_has_every_condition_with_its_birth_certificate(roots, smoke):
+    table = ledger(roots[0], smoke)
+    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (1 + 2 * 13)
+    assert table["name"].is_unique and table[["accuracy", "majority", "digest", "commit", "seconds"]].notna().all(axis=None)
+    assert table["accuracy"].between(0, 1).all() and set(table["seed"].dropna()) == {13, 21}
+    surgery = table[table["method"].isin(["paired", "paired_surgery"])]
+    assert surgery["conflict"].between(0, 1).all() and surgery["cosine"].between(-1, 1).all()
+
+
+def test_few_shot_and_synthetic_rows_are_counted(roots, smoke):
+    for task, n_classes in (("mrpc", 2), ("sick", 3)):
+        for seed in smoke.seeds:
+            train, dev = (pd.read_parquet(roots[0].few_shot(task, seed) / f"{part}.parquet") for part in ("train", "dev"))
+            assert len(train) == len(dev) == smoke.shots * n_classes and not set(train["row_id"]) & set(dev["row_id"])
+            for kind in smoke.generator_tuning.kinds:
+                syn = pd.read_parquet(roots[0].synthetic(task, seed, kind) / "synthetic.parquet")
+                counts = syn["label"].value_counts()
+                assert len(counts) == n_classes and set(counts) == {smoke.generation.per_class}
+
+
+def test_tables_and_figures(roots):
+    tables, figures = roots[0].root / "tables", roots[0].root / "figures"
+    for name in ("table1", "table3", "effects"):
+        text = (tables / f"{name}.md").read_text(encoding="utf-8")
+        assert "RANDOM TINY MODELS, the numbers mean nothing" in text and "made-up smoke rows (40), not MRPC" in text
+        assert len(pd.read_csv(tables / f"{name}.csv"))
+    for name in ("framework", "ablation"):
+        assert (figures / f"{name}.png").stat().st_size > 10_000
+        assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- once more, and wrongly
+
+
+def test_finished_conditions_are_not_done_again(copied, tmp_path):
+    before = digests(copied)
+    given = {"profile": "smoke", "task": "mrpc", "seeds": [13, 21], "runs_dir": str(tmp_path / "runs")}
+    shown = printed(perform("04_prompt_tuning", tmp_path / "elsewhere", **given))
+    assert "'run': 0" in shown and "'reused': 27" in shown
+    assert digests(copied) == before
+
+
+def test_an_undeclared_parameter_stops_the_notebook(tmp_path):
+    with pytest.raises(PapermillExecutionError, match="expected profile, runs_dir; found unknown sedes"):
+        perform("03_data_analysis", tmp_path, profile="smoke", runs_dir=str(tmp_path), sedes=[13])
+
+
+@pytest.mark.parametrize(
+    ("notebook", "given", "missing"),
+    [("02_generation", {"task": "mrpc", "seeds": [13]}, "01_generator_tuning"), ("05_tables", {}, "04_prompt_tuning")],
+    ids=["02 without 01", "05 without 04"],
+)
+def test_a_missing_artifact_stops_the_notebook_and_names_the_other(notebook, given, missing, tmp_path):
+    with pytest.raises(PapermillExecutionError, match=f"found none; run notebook {missing} first"):
+        perform(notebook, tmp_path, profile="smoke", runs_dir=str(tmp_path), **given)
+
+
+# ---------------------------------------------------------------- every row back to its source
+
+
+def test_every_row_is_traced(roots, smoke):
+    traced = trace(roots[0], smoke).set_index("task")
+    assert traced["test rows"].to_dict() == {"mrpc": 40, "sick": 60}
+    assert traced["few-shot rows"].to_dict() == {"mrpc": 2 * 2 * 32, "sick": 2 * 2 * 48}
+    assert traced["predictions"].to_dict() == {"mrpc": 27 * 40, "sick": 27 * 60}
+
+
+def few_shot_text(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(sentence2=["changed", *frame["sentence2"].iloc[1:]])
+
+
+def other_label(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(label=["equivalent" if y != "equivalent" else "not_equivalent" for y in frame["label"]])
+
+
+def other_source(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(source_row=frame["source_row"].iloc[::-1].tolist())
+
+
+PREDICTIONS = ("mrpc", 13, "dawgen", "paired_surgery")
+CHANGES = {
+    "a few-shot row changed": ("few_shot", ("mrpc", 13), "train", few_shot_text, "expected the rows of the source"),
+    "a few-shot row lost": ("few_shot", ("sick", 21), "dev", lambda f: f.iloc[1:], "expected the rows of the source"),
+    "another first sentence": ("synthetic", ("mrpc", 21, "mle"), "synthetic", other_source, "first sentences of its source"),
+    "a prediction dropped": ("condition", PREDICTIONS, "predictions", lambda f: f.iloc[1:], "exactly once"),
+    "a prediction twice": ("condition", PREDICTIONS, "predictions", lambda f: f.iloc[[0, *range(40)]], "exactly once"),
+    "labels of other rows": ("condition", PREDICTIONS, "predictions", other_label, "expected the labels of the test rows"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_changed_row_is_caught(kind, copied, smoke):
+    place, key, name, change, message = CHANGES[kind]
+    path = getattr(copied, place)(*key) / f"{name}.parquet"
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    with pytest.raises(ArtifactError, match=f"{name}.parquet: .*{message}"):
+        trace(copied, smoke)
