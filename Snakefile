@@ -70,6 +70,7 @@ rule generator_tuning:
         index=f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
     log:
         f"{RUN}/logs/01_generator_tuning.{{task}}.seeds-{{group}}.log",
+    threads: study.compute.threads
     resources:
         gpu=GPU,
     params:
@@ -89,6 +90,7 @@ rule generation:
         index=f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",
     log:
         f"{RUN}/logs/02_generation.{{task}}.seeds-{{group}}.log",
+    threads: study.compute.threads
     resources:
         gpu=GPU,
     params:
@@ -124,6 +126,7 @@ rule prompt_tuning:
         index=f"{RUN}/{{task}}/04_prompt_tuning.seeds-{{group}}.json",
     log:
         f"{RUN}/logs/04_prompt_tuning.{{task}}.seeds-{{group}}.log",
+    threads: study.compute.threads
     resources:
         gpu=GPU,
     params:

@@ -128,6 +128,14 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def begin(folder: Path) -> None:
+    """Empty a unit's folder before it is made again: first its result, so that a killed run leaves it unfinished."""
+    (folder / "result.json").unlink(missing_ok=True)
+    for path in folder.glob("*"):
+        if path.is_file():
+            path.unlink()
+
+
 def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
     """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
     own = ("result.json", "receipt.json")
@@ -137,27 +145,41 @@ def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) 
     write_json(folder / "result.json", {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": outputs})
 
 
-def verified(folder: Path, kind: str) -> dict:
-    """The folder's result after checking every file against its digest.
+def verified(folder: Path, kind: str, expected: dict | None = None) -> dict:
+    """The folder's result after checking every file against its digest, and its inputs against those `expected` (if any).
 
-    Errors: ArtifactError names what is missing or changed, and the notebook that makes it.
+    Errors: ArtifactError names what is missing, changed or stale, and the notebook that makes it.
     """
     made_by = NOTEBOOKS[kind]
     result = read_json(folder / "result.json", made_by=made_by)
-    for name, expected in result["outputs"].items():
+    if result["kind"] != kind:
+        raise ArtifactError(f"{folder}: expected a result of kind {kind}, found {result['kind']}")
+    for key, value in json.loads(json.dumps(expected or {})).items():
+        if (found := result["inputs"].get(key)) != value:
+            raise ArtifactError(f"{folder}: expected a result made with the present {key}, found a stale one "
+                                f"({_difference(value, found)}); run notebook {made_by} again")  # fmt: skip
+    for name, wanted in result["outputs"].items():
         path = folder / name
-        if not path.is_file() or digest(path) != expected:
+        if not path.is_file() or digest(path) != wanted:
             found = "a file with another digest (truncated or edited)" if path.is_file() else "none"
             raise ArtifactError(f"expected {path} as its result.json describes it, found {found}; "
                                 f"delete {folder} and run notebook {made_by} again")  # fmt: skip
     return result
 
 
+def _difference(wanted: Any, found: Any) -> str:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        changed = [key for key in wanted | found if wanted.get(key) != found.get(key)]
+        return ", ".join(f"{key}: now {wanted.get(key)!r}, then {found.get(key)!r}" for key in changed)
+    return f"now {wanted!r}, then {found!r}"
+
+
 def done(folder: Path, kind: str, inputs: dict) -> bool:
-    """True when the folder holds this very result already (same inputs, files intact): nothing to do again."""
-    if not (folder / "result.json").is_file():
+    """True when the folder holds this very result already (same kind and inputs, files intact): nothing to do again."""
+    path = folder / "result.json"
+    if not path.is_file() or read_json(path, made_by=NOTEBOOKS[kind])["inputs"] != json.loads(json.dumps(inputs)):
         return False
-    return verified(folder, kind)["inputs"] == json.loads(json.dumps(inputs))
+    return bool(verified(folder, kind))
 
 
 def write_index(path: Path, runs: Runs, folders: list[Path]) -> None:

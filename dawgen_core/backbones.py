@@ -33,11 +33,6 @@ def device_of(compute: Compute) -> torch.device:
     return torch.device("cuda" if cuda else "cpu")
 
 
-def device_name(device: torch.device) -> str:
-    """What a receipt calls a device: the card's name, or "cpu"."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
 def dtype_of(compute: Compute) -> torch.dtype:
     """bfloat16 on cuda and float32 on cpu for `auto`. float16 is not offered: T5 overflows in it."""
     if compute.dtype == "auto":
@@ -61,11 +56,12 @@ class Frozen:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def weights_digest(self) -> str:
-        """SHA-256 over names, shapes and bytes of all parameters."""
+        """SHA-256 over names, shapes and bytes of all parameters, and the tokenizer's vocabulary."""
         total = hashlib.sha256()
         for name, p in self.model.state_dict().items():
             total.update(f"{name} {tuple(p.shape)} {p.dtype}".encode())
             total.update(p.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        total.update(repr(sorted(self.tokenizer.get_vocab().items())).encode())
         return total.hexdigest()
 
 
@@ -77,15 +73,6 @@ class Classifier(Frozen):
         sentinel = tokenizer.convert_tokens_to_ids(SENTINEL)
         start = getattr(model.config, "decoder_start_token_id", None)
         self.decoder_ids = [model.config.pad_token_id if start is None else start, sentinel]
-
-    def word_id(self, word: str) -> int:
-        """The one token of a label word. BackboneError when it is not exactly one known token."""
-        ids = self.ids(word)
-        if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
-            pieces = self.tokenizer.convert_ids_to_tokens(ids)
-            raise BackboneError(f"verbalizer: expected a word that is one token of {self.name}, "
-                                f"found {word!r} = {pieces}; choose another word")  # fmt: skip
-        return ids[0]
 
     def label_word_logits(
         self, ids_BT: Tensor, kept_BT: Tensor, words_C: Tensor, prompts_BPD: Tensor | None = None
@@ -134,6 +121,20 @@ class Generator(Frozen):
         return logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
 
 
+def word_id(tokenizer, word: str, name: str) -> int:
+    """The one token of a label word. BackboneError when it is not exactly one known token."""
+    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        raise BackboneError(f"verbalizer: expected a word that is one token of {name}, found {word!r} = "
+                            f"{tokenizer.convert_ids_to_tokens(ids)}; choose another word")  # fmt: skip
+    return ids[0]
+
+
+def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
+    """A backbone's tokenizer alone, to check texts before a large model is loaded. Errors: BackboneError."""
+    return _tiny_tokenizer(texts, backbone.n_words) if backbone.is_tiny else _from_pretrained(backbone)[1]
+
+
 def load_classifier(backbone: Backbone, compute: Compute, texts: Iterable[str] = ()) -> Classifier:
     """The profile's T5. `texts` (training rows, template, label words) make the vocabulary of a tiny: model."""
     return Classifier(*_load(backbone, compute, texts, transformers.AutoModelForSeq2SeqLM))
@@ -146,15 +147,12 @@ def load_generator(backbone: Backbone, compute: Compute, texts: Iterable[str] = 
 
 def config_of(backbone: Backbone) -> transformers.PretrainedConfig:
     """The configuration that a backbone's `shape` describes, without weights: for tiny: models and for counting."""
+    classes = {"t5": transformers.T5Config, "ctrl": transformers.CTRLConfig}
+    if unknown := [key for key in backbone.shape if not hasattr(classes[backbone.architecture](), key)]:
+        raise BackboneError(f"shape: expected keys of {classes[backbone.architecture].__name__}, found {unknown}")
     if backbone.architecture == "t5":
         return transformers.T5Config(**backbone.shape, decoder_start_token_id=0, dropout_rate=0.0, tie_word_embeddings=False)
     return transformers.CTRLConfig(**backbone.shape)
-
-
-def on_meta(backbone: Backbone) -> torch.nn.Module:
-    """The whole model on the meta device: every shape, no memory."""
-    with torch.device("meta"):
-        return CLASSES[backbone.architecture](config_of(backbone))
 
 
 def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> tuple:
@@ -162,6 +160,18 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> t
     if backbone.is_tiny:
         model = _tiny(backbone, texts).to(device=device, dtype=dtype)
         return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
+    name, tokenizer = _from_pretrained(backbone)
+    try:
+        model, report = auto.from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+    except (OSError, SafetensorError) as error:
+        raise BackboneError(f"model: expected whole weights for {name}, found {str(error).splitlines()[0]}") from error
+    if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
+        raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
+    return model.to(device), tokenizer, name
+
+
+def _from_pretrained(backbone: Backbone) -> tuple:
+    """(name, tokenizer) of a hub id or a local folder whose configuration has the shape that the profile describes."""
     path = Path(backbone.model).expanduser()
     looks_local = backbone.model.startswith((".", "/", "~")) or path.is_dir()
     if looks_local and not (path / "config.json").is_file():
@@ -169,15 +179,12 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> t
     name = str(path) if looks_local else backbone.model
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
-        _check_shape(config, backbone)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        model, report = auto.from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise BackboneError(f"model: expected {name} on the hub, in its cache or in a folder, found none "
-                            f"({str(error).splitlines()[0]}); connect once, or give a local folder") from error  # fmt: skip
-    if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
-        raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
-    return model.to(device), tokenizer, name
+                            f"({str(error).splitlines()[0]}); connect once, or give a folder") from error  # fmt: skip
+    _check_shape(config, backbone)
+    return name, tokenizer
 
 
 def _check_shape(config, backbone: Backbone) -> None:

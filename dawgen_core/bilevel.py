@@ -93,12 +93,11 @@ class PromptLoss:
         """E5 of this prompt's rows; 0 for kinds without it."""
         if self.kind != "dawgen":
             return weight_BL.new_zeros(())
-        reading = self.settings.alignment
         under_BCD = None
         if under_BCLD is not None:
             under_BCD = torch.stack([losses.pooled_states(h, weight_BL) for h in under_BCLD.unbind(1)], dim=1)
-        return losses.alignment_loss(losses.pooled_states(hidden_BLD, weight_BL), label_B, reading=reading,
-                                     under_all_BCD=under_BCD, margin=self.settings.margin)  # fmt: skip
+        return losses.alignment_loss(losses.pooled_states(hidden_BLD, weight_BL), label_B, under_all_BCD=under_BCD,
+                                     reading=self.settings.alignment, margin=self.settings.margin)  # fmt: skip
 
     def parts(self, seen: TokenReading, under_BCLD: Tensor | None, scored_BL, label_B) -> tuple[Tensor, Tensor, Tensor]:
         """(L_gen or L_wGen, L_dist, weights [B, L]); differentiable in Q (through `seen`) and in W."""

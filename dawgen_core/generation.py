@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from dawgen_core.params import Generation
 from dawgen_core.prompts import PromptLayout
-from dawgen_core.samplers import Decoding, choose_token, penalise_repetition
+from dawgen_core.samplers import choose_token, penalise_repetition
 from dawgen_core.tasks import Task
 
 REASONS = ("no_end", "empty", "starts_with_newline", "contains_forbidden")
@@ -65,6 +65,8 @@ def generate(
     """
     source_ids, texts = firsts
     rows, counts = [], {}
+    if len(texts) < settings.per_class:
+        raise CorpusError(f"{task.task}: expected at least {settings.per_class} first sentences, found {len(texts)}")
     for number, label in enumerate(task.labels):
         count = counts[label] = Counter(dict.fromkeys(("attempts", "accepted", "closed", "copies", *REASONS), 0))
         limit = min(len(texts), int(settings.per_class * settings.max_attempts_per_row))
@@ -112,8 +114,8 @@ def decode(
 ) -> list[Continuation]:
     """One batch of second sentences with a key-value cache; the rows are left-padded so that all end together."""
     generator, device = layout.generator, layout.generator.device
-    rule = layout.task.decoding[layout.task.labels[label]]
-    decoding = Decoding(**rule.model_dump())
+    rule = layout.task.decoding[layout.task.labels[label]].model_dump()
+    penalty = rule.pop("repetition_penalty")
     first_ids = [generator.ids(first)[: layout.settings.max_first_tokens] for first in firsts]
     openings = [layout.opening(label, ids) for ids in first_ids]
     width = max(map(len, openings))
@@ -126,9 +128,12 @@ def decode(
     seen_BV = torch.zeros(len(openings), n_columns, dtype=torch.bool, device=device)
     for row, ids in enumerate(first_ids):
         seen_BV[row, ids] = True
-    penalty_B = torch.full((len(openings),), decoding.repetition_penalty, device=device)
+    penalty_B = torch.full((len(openings),), penalty, device=device)
     end_rows_BD = layout.eos_rows(q_1CSD, label_B, prompt_B) if layout.learned_eos else None
-    limits = [min(settings.max_new_tokens, layout.settings.max_tokens - len(o) - 1) for o in openings]
+    positions = getattr(generator.model.config, "max_position_embeddings", None) or 2**31
+    limits = [min(settings.max_new_tokens, positions - len(o) - 1) for o in openings]
+    if min(limits) < 1:
+        raise ValueError(f"max_first_tokens: expected room for sentence 2 in {positions} positions, found {width} taken")
     limit_B = torch.tensor(limits, device=device)
 
     cache, states_BTD = DynamicCache(), layout.embed(q_1CSD, ids_BT, label_B, prompt_B)
@@ -140,7 +145,7 @@ def decode(
         if end_rows_BD is not None:
             ends_B1 = (states_BTD[:, -1] * end_rows_BD.to(states_BTD.dtype)).sum(-1, keepdim=True)
             logits_BV = torch.cat([logits_BV, ends_B1.to(logits_BV.dtype)], dim=-1)
-        choice_B = choose_token(penalise_repetition(logits_BV, seen_BV, penalty_B), decoding, random)
+        choice_B = choose_token(penalise_repetition(logits_BV, seen_BV, penalty_B), random, **rule)
         running_B = ~ended_B & (step <= limit_B)  # one step past the limit may still be the end
         counts_B = running_B & ((step < limit_B) | (choice_B == end))
         log_prob_B += torch.where(counts_B, logits_BV.log_softmax(-1).gather(-1, choice_B[:, None])[:, 0], 0.0)

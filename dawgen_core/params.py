@@ -36,7 +36,7 @@ class Backbone(Record):
 
     model: str
     architecture: Literal["t5", "ctrl"]
-    shape: dict[str, int | str | bool]  # config values: built for tiny:, checked against the config otherwise
+    shape: dict[str, int | float | str | bool]  # config values: built for tiny:, checked against the config otherwise
     n_words: Positive | None = None  # tiny: only: how many words of the training rows become tokens
 
     @property
@@ -47,6 +47,9 @@ class Backbone(Record):
     def _tiny(self) -> "Backbone":
         if self.is_tiny and self.model != f"tiny:{self.architecture}":
             raise ValueError(f"expected tiny:{self.architecture} for architecture {self.architecture}")
+        width = {"t5": "d_model", "ctrl": "n_embd"}[self.architecture]
+        if width not in self.shape:
+            raise ValueError(f"shape: expected {width} among its keys, found {list(self.shape)}")
         if self.is_tiny != (self.n_words is not None):
             raise ValueError("n_words: expected for tiny: models, and for them only")
         return self
@@ -65,7 +68,7 @@ class GeneratorTuning(Record):
 
     kinds: list[Literal["mle", "fewgen", "dawgen"]]
     prompt: Literal["soft"]
-    steps: Literal["by_classes"] | Positive  # by_classes: 160 per class (320 for two, 480 for three)
+    steps: Literal["by_classes"] | Annotated[int, Field(ge=3)]  # by_classes: 160 per class (320 for two, 480 for three)
     rows_per_class: Annotated[int, Field(ge=2)]
     lr: Rate
     clip_norm: Rate
@@ -108,7 +111,7 @@ class PromptTuning(Record):
     schedule: Literal["cosine", "constant"]
     clip_norm: Rate
     eps: Annotated[float, Field(ge=0)]
-    steps: Positive
+    steps: Annotated[int, Field(ge=3)]  # notebook 04 writes three of them out
     eval_every: Positive
     batch_real_per_class: Positive
     batch_syn_per_class: Positive
@@ -152,9 +155,11 @@ class Profile(Record):
             raise ValueError("generation.on_length: `close` is for random models only; expected reject")
         if self.random_models != (self.classifier.is_tiny or self.generator.is_tiny):
             raise ValueError("random_models: expected true exactly when a backbone is tiny:")
-        tuning = self.generator_tuning
-        if not tuning.kinds or len(set(tuning.kinds)) != len(tuning.kinds):
-            raise ValueError(f"generator_tuning.kinds: expected at least one and no repeats, found {tuning.kinds}")
+        tuning, strategies = self.generator_tuning, self.prompt_tuning.strategies
+        if "dawgen" not in tuning.kinds or len(set(tuning.kinds)) != len(tuning.kinds):
+            raise ValueError(f"generator_tuning.kinds: expected dawgen among them and no repeats, found {tuning.kinds}")
+        if not {"paired", "paired_surgery"} <= set(strategies) or len(set(strategies)) != len(strategies):
+            raise ValueError(f"prompt_tuning.strategies: expected paired, paired_surgery, no repeats, found {strategies}")
         if (first := tuning.max_first_tokens) >= tuning.max_tokens:
             raise ValueError(f"generator_tuning.max_first_tokens: expected less than {tuning.max_tokens}, found {first}")
         positions = self.generator.shape.get("n_positions", tuning.max_tokens)
@@ -166,8 +171,7 @@ class Profile(Record):
 
     def seed_groups(self) -> list[list[int]]:
         """The unit of work: groups of seeds whose prompts are tuned together."""
-        step = self.seeds_per_job
-        return [self.seeds[i : i + step] for i in range(0, len(self.seeds), step)]
+        return [self.seeds[i : i + self.seeds_per_job] for i in range(0, len(self.seeds), self.seeds_per_job)]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -182,6 +186,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
+    except RecursionError as error:
+        raise ParamsError(f"{path}: expected plain values, found an alias inside itself") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
@@ -193,9 +199,9 @@ def _unique_keys(node: yaml.Node | None, path: Path) -> None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen:
+            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
                 line = key.start_mark.line + 1
-                raise ParamsError(f"{path}, line {line}: expected each key once, found {key.value!r} again")
+                raise ParamsError(f"{path}, line {line}: expected each key once, a plain word, found {key.value!r}")
             seen.add(key.value)
             _unique_keys(value, path)
     elif isinstance(node, yaml.SequenceNode):

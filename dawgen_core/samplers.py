@@ -1,10 +1,11 @@
 """Who is drawn when: few-shot splits, batches, decoding choices. Randomness enters as a torch.Generator."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+SPLIT, BATCHES, NET, REAL, SYN, FIRSTS, DECODING = range(7)  # what a seed is used for: one random stream each
 
 
 def seeded(*parts: int) -> torch.Generator:
@@ -63,20 +64,10 @@ def class_balanced(labels: Sequence[int], per_class: int, generator: torch.Gener
 
 
 def paired(
-    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generators: tuple[torch.Generator, torch.Generator]
+    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generators: Sequence[torch.Generator]
 ) -> Iterator[tuple[list[int], list[int]]]:
     """The "(Real, Syn)" strategy: at every step one real and one synthetic batch, each cycling on its own stream."""
     return zip(cycle(n_real, batch_real, generators[0]), cycle(n_syn, batch_syn, generators[1]), strict=True)
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How the next token is chosen. temperature 0 is greedy; top_k 0 and top_p 1 switch those cuts off."""
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
 
 
 def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty_B: Tensor) -> Tensor:
@@ -90,17 +81,19 @@ def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty_B: Tensor) -
     return torch.where(seen_BV, penalised_BV, logits_BV)
 
 
-def choose_token(logits_BV: Tensor, decoding: Decoding, generator: torch.Generator | None) -> Tensor:
-    """The next token of each row, [B]: the argmax, or a draw after temperature, top-k and top-p in this order."""
-    if decoding.temperature == 0:
+def choose_token(
+    logits_BV: Tensor, generator: torch.Generator | None, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0
+) -> Tensor:
+    """The next token of each row, [B]: the argmax (temperature 0), or a draw after temperature, top-k, top-p (0, 1: off)."""
+    if temperature == 0:
         return logits_BV.argmax(-1)
-    logits_BV = logits_BV / decoding.temperature
-    if decoding.top_k:
-        kth_B1 = logits_BV.topk(min(decoding.top_k, logits_BV.shape[-1])).values[:, -1:]
+    logits_BV = logits_BV / temperature
+    if top_k:
+        kth_B1 = logits_BV.topk(min(top_k, logits_BV.shape[-1])).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < kth_B1, -torch.inf)
-    if decoding.top_p < 1:
+    if top_p < 1:
         sorted_BV, order_BV = logits_BV.sort(descending=True, dim=-1)
         share_BV = sorted_BV.softmax(-1)
-        outside_BV = share_BV.cumsum(-1) - share_BV >= decoding.top_p  # the first token always stays
+        outside_BV = share_BV.cumsum(-1) - share_BV >= top_p  # the first token always stays
         logits_BV = logits_BV.masked_fill(outside_BV.gather(-1, order_BV.argsort(-1)), -torch.inf)
     return torch.multinomial(logits_BV.softmax(-1).cpu(), 1, generator=generator).squeeze(-1).to(logits_BV.device)

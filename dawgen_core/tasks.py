@@ -1,5 +1,7 @@
 """A task: two text fields, labels, texts for both models, decoding, and where its rows are (`data.rows` reads them)."""
 
+import re
+from string import Formatter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -66,6 +68,14 @@ class Sentences(Record):
     min_words: Positive
     max_words: Positive
 
+    @model_validator(mode="after")
+    def _one_place(self) -> "Sentences":
+        if (self.file is None) == (self.hub is None) or (self.hub and not (self.split and self.field)):
+            raise ValueError("first_sentences: expected a file, or hub with split and field")
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words: expected at most max_words, found {self.min_words} and {self.max_words}")
+        return self
+
 
 class Source(Record):
     """One place where a task's rows are, with their expected counts."""
@@ -86,6 +96,11 @@ class Source(Record):
     def _whole(self) -> "Source":
         if set(self.columns) != {"sentence1", "sentence2", "label"}:
             raise ValueError("columns: expected sentence1, sentence2 and label")
+        patterns = {"ready_made": self.ready_made, **{f"synthetic.{k}": v for k, v in self.synthetic.items()}}
+        for key, pattern in patterns.items():
+            wanted = {"seed", "split"} if key == "ready_made" else {"seed"}
+            if pattern is not None and {name for _, name, *_ in Formatter().parse(pattern) if name} != wanted:
+                raise ValueError(f"{key}: expected the places {sorted(wanted)} in braces, found {pattern!r}")
         place = "split" if self.hub else "file"
         for name in ("train", "test"):
             if getattr(getattr(self, name), place) is None:
@@ -118,9 +133,9 @@ class Task(Record):
         for key, value in texts.items():
             if set(value) != set(self.labels):
                 raise ValueError(f"{key}: expected one entry for each of {self.labels}, found {list(value)}")
-        for slot in ("{first}", "{second}", MASK):
-            if self.classifier.template.count(slot) != 1:
-                raise ValueError(f"classifier.template: expected {slot} exactly once")
+        slots = sorted(re.findall(r"\{\w*\}|\[MASK\]", self.classifier.template))
+        if slots != [MASK, "{first}", "{second}"]:
+            raise ValueError(f"classifier.template: expected {{first}}, {{second}} and {MASK} exactly once, found {slots}")
         words = list(self.classifier.verbalizer.values())
         if len(set(words)) != len(words):
             raise ValueError(f"classifier.verbalizer: expected a different word for each label, found {words}")

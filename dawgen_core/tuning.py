@@ -1,8 +1,8 @@
 """The two training loops: `tune_generators` (Algorithm 1) and `tune_prompts` (Algorithm 2), many prompts at once.
 
 Rows of a batch do not see each other in a frozen model in eval mode, so prompts that share a backbone and a
-task run in one batch; each has its own rows, random stream, optimiser state and clipping. Results do not depend
-on what else is in the stack.
+task run in one batch; each has its own rows, random stream, optimiser state and clipping. What else is in
+the stack changes a result by rounding only (nothing in float64; a bfloat16 run drifts apart over many steps).
 """
 
 import math
@@ -20,7 +20,6 @@ from dawgen_core.params import GeneratorTuning, PromptTuning
 from dawgen_core.prompts import EncodedPairs, PromptLayout, padded
 from dawgen_core.weighting import WeightNet
 
-BATCHES, NET, REAL, SYN = 1, 2, 3, 4  # purposes of random streams
 STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
 
 
@@ -71,7 +70,8 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / n_steps)
     made = [new_loss(layout, job, settings) for job in jobs]
     terms, net_optimisers = [term for term, _ in made], [one for _, found in made for one in found]
-    streams = [samplers.class_balanced(j.labels, settings.rows_per_class, samplers.seeded(j.seed, BATCHES)) for j in jobs]
+    random = [samplers.seeded(job.seed, samplers.BATCHES) for job in jobs]
+    streams = [samplers.class_balanced(j.labels, settings.rows_per_class, r) for j, r in zip(jobs, random, strict=True)]
     tuned = [TunedGenerator(q, term.net) for q, term in zip(q_GCSD, terms, strict=True)]
     kinds = ", ".join(dict.fromkeys(job.kind for job in jobs))
     for step in tqdm(range(n_steps), desc=f"generators ({kinds})", disable=not progress, leave=False):
@@ -98,7 +98,7 @@ def new_loss(layout: PromptLayout, job: GeneratorJob, settings: GeneratorTuning)
     """A job's loss with its seeded weight net, and that net's optimiser in a list (empty for `mle`)."""
     if job.kind == "mle":
         return bilevel.PromptLoss("mle", settings, None), []
-    random = samplers.seeded(job.seed, NET)
+    random = samplers.seeded(job.seed, samplers.NET)
     net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(layout.generator.device)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
     return bilevel.PromptLoss(job.kind, settings, net), [optimiser]
@@ -192,7 +192,7 @@ def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[Enco
     """
     real, syn, n_classes = condition.real, condition.syn, len(set(condition.real.labels))
     n_real, n_syn = n_classes * settings.batch_real_per_class, n_classes * settings.batch_syn_per_class
-    random = samplers.seeded(condition.seed, REAL), samplers.seeded(condition.seed, SYN)  # real batches: same for all
+    random = [samplers.seeded(condition.seed, purpose) for purpose in (samplers.REAL, samplers.SYN)]
     if condition.strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {condition.strategy!r}")
     if condition.strategy == "real":

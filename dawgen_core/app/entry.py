@@ -14,7 +14,9 @@ def marks(name: str) -> pd.DataFrame:
     """One row per value of a profile: key, value, mark (established, inferred, ours), note. Unmarked: empty."""
     values = read_yaml(profile_path(name))
     base = values.get("extends")
-    rows = {row["key"]: row for row in marks(base).to_dict("records")} if isinstance(base, str) else {}
+    inherited = marks(base).to_dict("records") if isinstance(base, str) else []
+    replaced = [f"{key}." for key in ("classifier", "generator") if key in values]
+    rows = {row["key"]: row for row in inherited if not row["key"].startswith(tuple(replaced))}
     lines = profile_path(name).read_text(encoding="utf-8").splitlines()
 
     def walk(node: yaml.Node, path: str) -> None:
@@ -39,6 +41,8 @@ def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
         values = None
     if not isinstance(values, list) or not values or not all(type(s) is int for s in values):
         raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {seeds!r}")
+    if len(set(values)) != len(values):
+        raise ParamsError(f"seeds: expected each seed once, found {values}")
     if unknown := [s for s in values if s not in profile.seeds]:
         raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
     return values

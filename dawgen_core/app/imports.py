@@ -55,7 +55,11 @@ def files_behind(path: Path) -> list[Path]:
 
 
 def code_digest(notebook: str) -> str:
-    """Digest of a notebook's code cells and of every package file behind them: edited code is a new input."""
+    """Digest of a notebook's code cells and of the package files behind them: edited code is a new input.
+
+    audit/ and app/ are left out: they look at results and never make them.
+    """
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    files = {str(p.relative_to(ROOT)): digest(p) for p in files_behind(path)}
+    files = {str(p.relative_to(ROOT)): digest(p) for p in files_behind(path)
+             if p.parent.name not in ("audit", "app")}
     return digest_of([notebook_code(path), files])

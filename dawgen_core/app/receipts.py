@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from dawgen_core.params import ROOT
 
 
@@ -28,6 +30,11 @@ class Receipt:
             "device": self.device, "commit": commit(), "python": platform.python_version(),
             "machine": platform.machine(), "cores": os.cpu_count(), **more,
         }  # fmt: skip
+
+
+def device_name(device: torch.device) -> str:
+    """What a receipt calls a device: the card's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def surroundings(device: str) -> dict[str, str]:

@@ -3,7 +3,9 @@
 import pandas as pd
 
 from dawgen_core.artifacts import NO_GENERATOR, NOTEBOOKS, Runs, digest, read_json, verified
+from dawgen_core.data import recipes
 from dawgen_core.params import Profile
+from dawgen_core.tasks import load_task
 
 
 def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
@@ -26,9 +28,11 @@ def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
     """
     rows = []
     for task in profile.tasks:
+        spec = load_task(task)
         for seed, generator, method in conditions(profile, task, profile.seeds):
             folder = runs.condition(task, seed, generator, method)
-            result = verified(folder, "condition")
+            expected = recipes.condition(profile, spec, runs, seed, generator, method)
+            result = verified(folder, "condition", expected)
             receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
             key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
             born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}

@@ -45,9 +45,10 @@ def table_3(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
 
 
 def effects(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Differences of Table 3 in points: the paper's (T5-large, on AVG) beside ours (on the mean over tasks)."""
+    """Differences of Table 3 in points: the paper's (on AVG) beside ours (on the mean over tasks), for the same backbone."""
+    backbone = "Flan-T5-large" if "flan" in profile.classifier.model.lower() else "T5-large"
     published = pd.read_csv(PARAMS / "published" / "table3_ablation.csv")
-    published = published[published["backbone"] == "T5-large"].set_index(["generator", "real", "gradient_surgery"])["AVG"]
+    published = published[published["backbone"] == backbone].set_index(["generator", "real", "gradient_surgery"])["AVG"]
     mean = 100 * ledger.groupby(["generator", "method", "task"])["accuracy"].mean().groupby(level=[0, 1]).mean()
     steps = {"real pairs beside synthetic": (TABLE_3[0], TABLE_3[1]), "surgery": (TABLE_3[1], TABLE_3[2])}
     rows = []
@@ -55,16 +56,17 @@ def effects(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
         for kind in [k for k in ("fewgen", "dawgen") if (k, after[2]) in mean.index]:
             printed = published[GENERATORS[kind], *after[:2]] - published[GENERATORS[kind], *before[:2]]
             ours = mean[kind, after[2]] - mean[kind, before[2]]
-            rows.append({"effect": name, "generator": GENERATORS[kind], "paper (T5-large, AVG)": round(printed, 2),
+            rows.append({"effect": name, "generator": GENERATORS[kind], f"paper ({backbone}, AVG)": round(printed, 2),
                          f"this run ({profile.profile})": round(ours, 2)})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-MEASURE = "Test accuracy in percent, mean ± standard deviation over seeds (n), prompt chosen on dev."
+MEASURE = "Test accuracy in percent, mean ± standard deviation over seeds (n), tuned prompts chosen on dev."
 
 
-def caption(profile: Profile, what: str, measure: str = MEASURE) -> str:
+def caption(ledger: pd.DataFrame, profile: Profile, what: str, measure: str = MEASURE) -> str:
     """What a table shows, on which rows, with which models: every table says it."""
-    shown = "; ".join(f"{(t := load_task(name)).title}: {t.sources[profile.source].shown_as}" for name in profile.tasks)
+    rows = ledger.groupby("task", sort=False)["shown_as"].first()
+    shown = "; ".join(f"{load_task(task).title}: {rows[task]}" for task in profile.tasks)
     models = "RANDOM TINY MODELS, the numbers mean nothing" if profile.random_models else profile.classifier.model
     return f"{what} {measure} Profile `{profile.profile}` ({models}). Test sets: {shown}."

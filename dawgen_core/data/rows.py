@@ -4,6 +4,7 @@ so that every row can be traced through all artifacts to its source.
 
 import os
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 
 from dawgen_core import samplers
 from dawgen_core.data import files
-from dawgen_core.params import PARAMS, ParamsError, Profile
+from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
 from dawgen_core.tasks import MASK, Hub, Rows, Task, TaskError
 
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -32,31 +33,60 @@ class TaskRows:
         self.source = task.sources[profile.source]
         self.folder = None if self.source.hub else rows_dir(profile)
 
-    @property
+    @cached_property
     def shown_as(self) -> str:
-        return self.source.shown_as
+        """What tables call the test rows; says how many were dropped because they stand in a few-shot split."""
+        dropped = len(self._all_test) - len(self.test())
+        return self.source.shown_as + (f" less {dropped} that stand in a few-shot split" if dropped else "")
 
-    def pool(self) -> pd.DataFrame:
-        return self._rows(self.source.train)
+    @cached_property
+    def _all_test(self) -> pd.DataFrame:
+        return self._rows(self.source.test)
+
+    @cached_property
+    def _test(self) -> pd.DataFrame:
+        held = {pair for seed in self.profile.seeds for part in self._ready_made(seed) or () for pair in _pairs(part)}
+        return self._all_test[[pair not in held for pair in _pairs(self._all_test)]].reset_index(drop=True)
 
     def test(self) -> pd.DataFrame:
-        return self._rows(self.source.test)
+        """The test rows, without those that a ready-made few-shot split of this profile holds (none, as a rule)."""
+        return self._test.copy()
+
+    def pool(self) -> pd.DataFrame:
+        """The training rows, without those that stand in the test set."""
+        rows, test = self._rows(self.source.train), set(_pairs(self._all_test))
+        return rows[[pair not in test for pair in _pairs(rows)]].reset_index(drop=True)
 
     def few_shot(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(train, dev): the ready-made split of this seed where there is one, else drawn from the pool."""
-        shots, task = self.profile.shots, self.task
-        if self.source.ready_made and self.profile.ready_made_splits == "use":
-            names = [self.source.ready_made.format(seed=seed, split=split) for split in ("train", "dev")]
-            if all((self.folder / file).is_file() for file in names):
-                train, dev = (self._rows(Rows(file=file)) for file in names)
-                _check_balanced(train, task, shots, names[0])
-                _check_balanced(dev, task, shots, names[1])
-                _check_disjoint(train, dev, task.task)
-                return train, dev
-        pool = self.pool()
-        generator = samplers.seeded(seed, 16)
-        rows = samplers.few_shot_split([task.number(y) for y in pool["label"]], len(task.labels), shots, generator)
+        if ready := self._ready_made(seed):
+            return ready
+        pool, task = self.pool(), self.task
+        numbers = [task.number(label) for label in pool["label"]]
+        random = samplers.seeded(seed, samplers.SPLIT)
+        try:
+            rows = samplers.few_shot_split(numbers, len(task.labels), self.profile.shots, random)
+        except ValueError as error:
+            where = self.source.train.file or self.source.train.split
+            raise TaskError(f"{where} (without rows of the test set): {error}") from error
         train, dev = (pool.iloc[part].reset_index(drop=True) for part in rows)
+        return train, dev
+
+    def _ready_made(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+        """The ready-made split of a seed, None where there is none. Errors: TaskError when only half of it is there."""
+        if not self.source.ready_made or self.profile.ready_made_splits == "ignore":
+            return None
+        names = [self.source.ready_made.format(seed=seed, split=split) for split in ("train", "dev")]
+        there = [(self.folder / name).is_file() for name in names]
+        if not any(there):
+            return None
+        if not all(there):
+            raise TaskError(f"{names[there.index(False)]}: expected a file beside {names[there.index(True)]}, found none")
+        train, dev = (self._rows(Rows(file=name)) for name in names)
+        for part, name in zip((train, dev), names, strict=True):
+            _check_balanced(part, self.task, self.profile.shots, name)
+        if shared := set(_pairs(train)) & set(_pairs(dev)):
+            raise TaskError(f"{self.task.task}: expected train and dev without a shared pair, found {sorted(shared)[0]}")
         return train, dev
 
     def vocabulary(self) -> list[str]:
@@ -66,30 +96,37 @@ class TaskRows:
         return [" ".join([*own, *self.task.classifier.verbalizer.values()]), *pool["sentence1"], *pool["sentence2"]]
 
     def first_sentences(self, n: int, generator: torch.Generator) -> tuple[list[str], list[str]]:
-        """(row ids, sentences): at most n different first sentences of allowed length, in seeded order."""
-        wanted, lines = self.source.first_sentences, self._sentence_lines()
-        first_line = {}
-        for i, line in enumerate(lines):
-            if wanted.min_words <= len(line.split()) <= wanted.max_words:
-                first_line.setdefault(line.strip(), i)
+        """(row ids, sentences): at most n different ones of allowed length, none of the test set, in seeded order."""
+        first_line = self._first_lines
         texts = list(first_line)
         order = torch.randperm(len(texts), generator=generator)[:n].tolist()
+        wanted = self.source.first_sentences
         name = wanted.hub.path if wanted.hub else wanted.file
         return [f"{name}#{first_line[texts[i]]}" for i in order], [texts[i] for i in order]
 
     def sentences_of(self, row_ids: list[str]) -> list[str]:
         """The first sentences of these row ids, read from the source again."""
-        lines = self._sentence_lines()
-        return [lines[int(row_id.rpartition("#")[2])].strip() for row_id in row_ids]
+        return [self._sentence_lines[int(row_id.rpartition("#")[2])].strip() for row_id in row_ids]
 
+    @cached_property
+    def _first_lines(self) -> dict[str, int]:
+        wanted, found = self.source.first_sentences, {}
+        test = {text for pair in _pairs(self._all_test) for text in pair}
+        for i, line in enumerate(self._sentence_lines):
+            if wanted.min_words <= len(line.split()) <= wanted.max_words and line.strip().casefold() not in test:
+                found.setdefault(line.strip(), i)
+        return found
+
+    @cached_property
     def _sentence_lines(self) -> list[str]:
         wanted = self.source.first_sentences
-        if wanted.hub:
-            lines = list(self._hub(wanted.hub, wanted.split)[wanted.field])
-        elif wanted.field:
-            lines = [row[wanted.field] for row in files.records(self.folder / wanted.file)]
-        else:
+        if wanted.file and not wanted.field:
             lines = files.text_lines(self.folder / wanted.file)
+        else:
+            rows = list(self._hub(wanted.hub, wanted.split)) if wanted.hub else files.records(self.folder / wanted.file)
+            if rows and wanted.field not in rows[0]:
+                raise TaskError(f"first_sentences.field: expected one of {list(rows[0])}, found {wanted.field!r}")
+            lines = [row[wanted.field] for row in rows]
         if wanted.n_lines is not None and len(lines) != wanted.n_lines:
             raise TaskError(f"{wanted.file or wanted.hub.path}: expected {wanted.n_lines} lines, found {len(lines)}")
         return lines
@@ -109,7 +146,11 @@ class TaskRows:
     def _hub(self, hub: Hub, split: str | None):
         from datasets import load_dataset  # heavy, and only for the hub
 
-        return load_dataset(hub.path, hub.name, split=split, revision=hub.revision)
+        try:
+            return load_dataset(hub.path, hub.name, split=split, revision=hub.revision)
+        except (OSError, ValueError, ConnectionError) as error:
+            raise TaskError(f"hub: expected data set {hub.path} ({hub.name or 'default'}, {split}), found none: "
+                            f"{str(error).splitlines()[0]}; connect once, or use source: local") from error  # fmt: skip
 
     def _rows(self, rows: Rows) -> pd.DataFrame:
         columns, names = self.source.columns, self.source.label_names or {}
@@ -150,16 +191,19 @@ def rows_dir(profile: Profile) -> Path:
     name = os.environ.get("DAWGEN_DATA") or profile.data_dir
     if not name:
         raise ParamsError(f"profile {profile.profile}: expected a folder of rows; set DAWGEN_DATA or data_dir")
-    if not Path(name).is_dir():
-        raise ParamsError(f"profile {profile.profile}: expected a folder of rows, found none at {name}; "
+    folder = ROOT / name  # a relative folder is the project's, wherever a notebook runs; an absolute one stays as it is
+    if not folder.is_dir():
+        raise ParamsError(f"profile {profile.profile}: expected a folder of rows, found none at {folder}; "
                           "set DAWGEN_DATA or data_dir to an existing folder")  # fmt: skip
-    return Path(name)
+    return folder
 
 
 def row_files(task: Task, profile: Profile) -> list[Path]:
     """The local files of a task's rows that are there now: what a workflow watches."""
-    source = task.sources.get(profile.source)
-    if source is None or source.hub:
+    if profile.source not in task.sources:
+        raise TaskError(f"task {task.task}: expected a source {profile.source!r}, found {', '.join(task.sources)}")
+    source = task.sources[profile.source]
+    if source.hub:
         return []
     try:
         folder = rows_dir(profile)
@@ -186,7 +230,6 @@ def _check_balanced(rows: pd.DataFrame, task: Task, shots: int, where: str) -> N
                         "or set ready_made_splits: ignore to draw splits from the pool")  # fmt: skip
 
 
-def _check_disjoint(train: pd.DataFrame, dev: pd.DataFrame, where: str) -> None:
-    pairs = set(zip(train["sentence1"], train["sentence2"], strict=True))
-    if shared := [p for p in zip(dev["sentence1"], dev["sentence2"], strict=True) if p in pairs]:
-        raise TaskError(f"{where}: expected train and dev without a shared pair, found {shared[0]}")
+def _pairs(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Both sentences of every row, case folded and stripped: what makes two rows the same."""
+    return list(zip(rows["sentence1"].str.strip().str.casefold(), rows["sentence2"].str.strip().str.casefold(), strict=True))

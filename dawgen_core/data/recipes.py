@@ -1,0 +1,45 @@
+"""What goes into each kind of artifact, as far as it can be told without loading a model.
+
+Notebooks put this (and more) into a result's inputs; readers hold a result against it, so that one made under
+other settings, from other rows or from an older upstream is never used.
+"""
+
+from dawgen_core.artifacts import NO_GENERATOR, Runs, digest, digest_of
+from dawgen_core.params import Profile
+from dawgen_core.tasks import Task
+
+
+def texts(task: Task) -> str:
+    """Digest of everything in a task file that results depend on (rows are digested where they are read)."""
+    return digest_of(task.model_dump(exclude={"title", "sources"}))
+
+
+def few_shot(study: Profile, task: Task, seed: int) -> dict:
+    """Of the real rows of one seed."""
+    return {"task": texts(task), "source": study.source, "shots": study.shots, "seed": seed,
+            "splits": study.ready_made_splits}  # fmt: skip
+
+
+def generator(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> dict:
+    """Of a tuned generator prompt."""
+    return {"task": texts(task), "seed": seed, "kind": kind, "model": study.generator.model_dump(),
+            "settings": study.generator_tuning.model_dump(exclude={"kinds", "stack"}),
+            "few_shot": digest(runs.few_shot(task.task, seed) / "result.json")}  # fmt: skip
+
+
+def synthetic(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> dict:
+    """Of generated rows, or of released ones (which have no generator)."""
+    if kind not in study.generator_tuning.kinds:
+        return {"kind": kind, "seed": seed, "per_class": study.generation.per_class}
+    return {"task": texts(task), "seed": seed, "kind": kind, "settings": study.generation.model_dump(),
+            "generator": digest(runs.generator(task.task, seed, kind) / "result.json")}  # fmt: skip
+
+
+def condition(study: Profile, task: Task, runs: Runs, seed: int | None, generator_kind: str, method: str) -> dict:
+    """Of a tuned or untuned condition."""
+    used = [] if seed is None else [runs.few_shot(task.task, seed)]
+    used += [] if generator_kind == NO_GENERATOR else [runs.synthetic(task.task, seed, generator_kind)]
+    return {"task": texts(task), "seed": seed, "generator": generator_kind, "method": method,
+            "model": study.classifier.model_dump(),
+            "settings": study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"}),
+            "rows": {runs.name(f): digest(f / "result.json") for f in used}}  # fmt: skip
