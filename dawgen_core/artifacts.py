@@ -176,10 +176,9 @@ def _difference(wanted: Any, found: Any) -> str:
 
 def done(folder: Path, kind: str, inputs: dict) -> bool:
     """True when the folder holds this very result already (same kind and inputs, files intact): nothing to do again."""
-    path = folder / "result.json"
-    if not path.is_file() or read_json(path, made_by=NOTEBOOKS[kind])["inputs"] != json.loads(json.dumps(inputs)):
-        return False
-    return bool(verified(folder, kind))
+    path, inputs = folder / "result.json", json.loads(json.dumps(inputs))
+    same = path.is_file() and read_json(path, made_by=NOTEBOOKS[kind])["inputs"] == inputs
+    return same and bool(verified(folder, kind))
 
 
 def write_index(path: Path, runs: Runs, folders: list[Path]) -> None:

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import pandas as pd
+import torch
 
 from dawgen_core import backbones, samplers
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import Profile
+from dawgen_core.params import Backbone, Profile
 from dawgen_core.tasks import MASK, TaskError
 
 
@@ -37,3 +38,9 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
         n = sum(len(rows.released_synthetic(kind, seed, study.generation.per_class)) for seed in study.seeds)
         found.append((kind, f"{n} rows over {len(study.seeds)} seeds"))
     return pd.DataFrame(found, columns=["checked", "found"])
+
+
+def on_meta(backbone: Backbone) -> torch.nn.Module:
+    """The whole model on the meta device: every shape, no memory, no download."""
+    with torch.device("meta"):
+        return backbones.CLASSES[backbone.architecture](backbones.config_of(backbone))

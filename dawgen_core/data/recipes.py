@@ -4,7 +4,9 @@ Notebooks put this (and more) into a result's inputs; readers hold a result agai
 other settings, from other rows or from an older upstream is never used.
 """
 
-from dawgen_core.artifacts import NO_GENERATOR, Runs, digest, digest_of
+from pathlib import Path
+
+from dawgen_core.artifacts import NO_GENERATOR, NOTEBOOKS, Runs, digest, digest_of, read_json
 from dawgen_core.params import Profile
 from dawgen_core.tasks import Task
 
@@ -12,6 +14,12 @@ from dawgen_core.tasks import Task
 def texts(task: Task) -> str:
     """Digest of everything in a task file that results depend on (rows are digested where they are read)."""
     return digest_of(task.model_dump(exclude={"title", "sources"}))
+
+
+def upstream(folder: Path, kind: str) -> str:
+    """Digest of the result that another one is made from. ArtifactError names the notebook when there is none."""
+    read_json(folder / "result.json", made_by=NOTEBOOKS[kind])
+    return digest(folder / "result.json")
 
 
 def few_shot(study: Profile, task: Task, seed: int) -> dict:
@@ -24,7 +32,7 @@ def generator(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> d
     """Of a tuned generator prompt."""
     return {"task": texts(task), "seed": seed, "kind": kind, "model": study.generator.model_dump(),
             "settings": study.generator_tuning.model_dump(exclude={"kinds", "stack"}),
-            "few_shot": digest(runs.few_shot(task.task, seed) / "result.json")}  # fmt: skip
+            "few_shot": upstream(runs.few_shot(task.task, seed), "few_shot")}  # fmt: skip
 
 
 def synthetic(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> dict:
@@ -32,14 +40,14 @@ def synthetic(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> d
     if kind not in study.generator_tuning.kinds:
         return {"kind": kind, "seed": seed, "per_class": study.generation.per_class}
     return {"task": texts(task), "seed": seed, "kind": kind, "settings": study.generation.model_dump(),
-            "generator": digest(runs.generator(task.task, seed, kind) / "result.json")}  # fmt: skip
+            "generator": upstream(runs.generator(task.task, seed, kind), "generator")}  # fmt: skip
 
 
 def condition(study: Profile, task: Task, runs: Runs, seed: int | None, generator_kind: str, method: str) -> dict:
     """Of a tuned or untuned condition."""
-    used = [] if seed is None else [runs.few_shot(task.task, seed)]
-    used += [] if generator_kind == NO_GENERATOR else [runs.synthetic(task.task, seed, generator_kind)]
+    used = [] if seed is None else [(runs.few_shot(task.task, seed), "few_shot")]
+    used += [] if generator_kind == NO_GENERATOR else [(runs.synthetic(task.task, seed, generator_kind), "synthetic")]
     return {"task": texts(task), "seed": seed, "generator": generator_kind, "method": method,
             "model": study.classifier.model_dump(),
             "settings": study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"}),
-            "rows": {runs.name(f): digest(f / "result.json") for f in used}}  # fmt: skip
+            "rows": {runs.name(folder): upstream(folder, kind) for folder, kind in used}}  # fmt: skip

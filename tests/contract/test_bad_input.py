@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from dawgen_core import artifacts, backbones, prompts
+from dawgen_core import artifacts, backbones
 from dawgen_core.app import entry
+from dawgen_core.app.preflight import preflight
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.backbones import BackboneError
+from dawgen_core.data import adapters
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Backbone, ParamsError, load_profile
 from dawgen_core.tasks import TaskError, load_task
@@ -41,8 +43,8 @@ def edit_row(path, number: int, **values) -> None:
 BAD_PROFILES = {
     "malformed YAML": ("shots: 16", "shots: [16", "smoke.yaml: expected YAML, found"),
     "a tab": ("compute:\n", "compute:\n\t", "smoke.yaml: expected YAML, found"),
-    "duplicate key": ("shots: 16", "shots: 16\nshots: 8", "line 12: expected each key once, found 'shots' again"),
-    "duplicate nested key": ("  margin: 1.0", "  margin: 1.0\n  margin: 2.0", "each key once, found 'margin' again"),
+    "duplicate key": ("shots: 16", "shots: 16\nshots: 8", "line 12: expected each key once, a plain word, found 'shots'"),
+    "duplicate nested key": ("  margin: 1.0", "  margin: 1.0\n  margin: 2.0", "each key once, a plain word, found 'margin'"),
     "unknown key": ("shots: 16", "shot: 16", "(?s)shots: Field required.*shot: Extra inputs are not permitted"),
     "text for a number": ("virtual_lr: 2.0e-2", "virtual_lr: 5e-3", r"generator_tuning.virtual_lr: .*'5e-3'.*write 5\.0e-3"),
     "a number for a whole one": ("shots: 16", "shots: 16.5", "shots: .* integer, found 16.5"),
@@ -86,7 +88,7 @@ def test_profile_that_is_not_a_mapping_in_utf8(content, copied_params):
 BAD_TASKS = {
     "a label without its word": ('equivalent: "yes"', 'equals: "yes"', "verbalizer: expected one entry for each"),
     "one word for two labels": ('equivalent: "yes"', 'equivalent: "no"', "expected a different word for each label"),
-    "no [MASK]": ("? [MASK]", "?", r"template: expected \[MASK\] exactly once"),
+    "no [MASK]": ("? [MASK]", "?", r"template: expected {first}, {second} and \[MASK\] exactly once"),
     "a label that is no folder": ("labels: [not_equivalent", "labels: [not/equivalent", "labels.0: .*found 'not/eq"),
     "another name inside": ("task: mrpc", "task: rte", "task: expected mrpc, found rte"),
     "not there": ("train: {file: mrpc/train.jsonl,", "train: {", "train.file: expected a value"),
@@ -205,7 +207,7 @@ def test_bad_ready_made_split(change, message, copied_params):
 @pytest.mark.parametrize("data", ["none", "/no/such/folder"])
 def test_missing_folder_of_rows(data, monkeypatch):
     monkeypatch.setenv("DAWGEN_DATA", data)
-    with pytest.raises(ParamsError, match=f"found none at {data}; set DAWGEN_DATA or data_dir"):
+    with pytest.raises(ParamsError, match=f"found none at .*{data}; set DAWGEN_DATA or data_dir"):
         TaskRows(load_task("mrpc"), load_profile("paper"))
 
 
@@ -232,6 +234,8 @@ def own_rows(copied_params, tmp_path, monkeypatch):
         frame = pd.concat([pairs(33, "different"), pairs(33, "same")]) if frame is None else frame
         for part in ("train", "test"):
             path = folder / f"{part}.{suffix}"
+            if part == "test":  # other rows than those to train on
+                frame = frame.assign(text_a="tested " + frame["text_a"].astype(str))
             if "jsonl" in suffix:
                 frame.to_json(path, orient="records", lines=True, force_ascii=False)
             elif suffix == "parquet":
@@ -316,6 +320,8 @@ def hub_rows(copied_params, tmp_path, monkeypatch):
     labels = [-1] + [i % 2 for i in range(80)]
     columns = {"a": [f"first {i}" for i in range(81)], "b": [f"second {i}" for i in range(81)], "label": labels}
     for split in ("train", "validation"):
+        if split == "validation":  # other rows than those to train on
+            columns = columns | {"a": [f"tested {text}" for text in columns["a"]]}
         datasets.Dataset.from_dict(columns, features).to_parquet(folder / f"{split}.parquet")
     counts = "rows: 80, labels: {equivalent: 40, not_equivalent: 40}"
     head, _, _ = (copied_params / MRPC).read_text(encoding="utf-8").partition("sources:")
@@ -382,7 +388,7 @@ def test_seeds_and_tasks_of_another_profile(smoke):
 
 def test_a_label_word_of_several_tokens(classifier):
     with pytest.raises(BackboneError, match=r"one token of tiny:t5.*found 'zebra crossing' = \[.*choose another word"):
-        classifier.word_id("zebra crossing")
+        backbones.word_id(classifier.tokenizer, "zebra crossing", classifier.name)
 
 
 def test_cuda_in_vain(smoke, monkeypatch):
@@ -487,20 +493,20 @@ def test_an_unfinished_folder_is_done_again(finished):
 def test_a_pickle_in_place_of_a_prompt(tmp_path):
     (tmp_path / "adapter_model.safetensors").write_bytes(pickle.dumps({"prompt_embeddings": [[0.0]]}))
     with pytest.raises(ArtifactError, match="adapter_model.safetensors: expected a whole safetensors file"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)
 
 
 def test_a_prompt_with_another_name_or_cut_off(tmp_path):
     path = tmp_path / "adapter_model.safetensors"
     artifacts.write_tensors(path, {"q_CSD": torch.zeros(2, 3, 5)})
     with pytest.raises(ArtifactError, match=r"expected one tensor prompt_embeddings \[P, D\], found \['q_CSD'\]"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)
     truncate(path)
     with pytest.raises(ArtifactError, match="expected a whole safetensors file"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(ArtifactError, match="adapter_model.safetensors, found none"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)
 
 
 def test_gzip_that_is_none(own_rows):
@@ -509,3 +515,64 @@ def test_gzip_that_is_none(own_rows):
     path.write_bytes(gzip.decompress(path.read_bytes()))
     with pytest.raises(TaskError, match="train.jsonl.gz: expected a whole gzip file"):
         rows.pool()
+
+
+# ---------------------------------------------------------------- stale, leaking, late
+
+
+def test_a_result_made_under_other_settings_is_stale(finished):
+    folder, kind = finished.parent if finished.is_file() else finished, "synthetic"
+    artifacts.finish(folder, kind, {"settings": {"lr": 0.1}}, {}, {})
+    artifacts.verified(folder, kind, {"settings": {"lr": 0.1}})
+    with pytest.raises(ArtifactError, match="lr: now 0.2, then 0.1.*run notebook 02_generation"):
+        artifacts.verified(folder, kind, {"settings": {"lr": 0.2}})
+    assert not artifacts.done(folder, kind, {"settings": {"lr": 0.2}})
+    with pytest.raises(ArtifactError, match="expected a result of kind generator, found synthetic"):
+        artifacts.verified(folder, "generator")
+
+
+def test_a_folder_begun_again_is_unfinished_and_empty(tmp_path):
+    (tmp_path / "old.txt").write_text("left over")
+    artifacts.finish(tmp_path, "audit", {}, {}, {})
+    artifacts.begin(tmp_path)
+    assert not list(tmp_path.iterdir()) and not artifacts.done(tmp_path, "audit", {})
+
+
+def test_rows_of_the_test_set_never_train(own_rows, copied_params):
+    own_rows("csv")
+    edit(copied_params / "tasks" / "my_task.yaml", "my_task/test.csv", "my_task/train.csv")
+    with pytest.raises(TaskError, match=r"without rows of the test set.*found 0"):
+        TaskRows(load_task("my_task"), load_profile("mine")).few_shot(13)
+
+
+@pytest.mark.parametrize("line", ["x,pair,different pair,different", "pair,different"])
+def test_a_row_with_more_or_fewer_fields(line, own_rows):
+    rows = own_rows("csv")
+    path = rows.folder / "my_task" / "train.csv"
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+    with pytest.raises(TaskError, match="row 68: expected 3 fields as in the header"):
+        rows.pool()
+
+
+def test_a_lone_quotation_mark_in_tsv_is_just_that(own_rows):
+    frame = pd.concat([pairs(33, "different"), pairs(33, "same")]).reset_index(drop=True)
+    frame.loc[0, "text_a"] = 'he said "no'
+    path = own_rows("tsv", frame).folder / "my_task" / "train.tsv"
+    path.write_text("text_a\ttext_b\ty\n" + "\n".join("\t".join(map(str, row)) for row in frame.values), encoding="utf-8")
+    assert TaskRows(load_task("my_task"), load_profile("mine")).pool()["sentence1"][0] == 'he said "no'
+
+
+def test_preflight_finds_a_label_word_of_several_tokens_before_any_work(copied_params):
+    edit(copied_params / MRPC, 'equivalent: "yes"', 'equivalent: "zebra-crossing!"')
+    preflight(load_profile("smoke"), mrpc_rows())  # a tiny vocabulary holds the task's own words
+    tokenizer = backbones.load_tokenizer(load_profile("smoke").classifier, ["no", "yes"])
+    with pytest.raises(BackboneError, match="one token"):
+        backbones.word_id(tokenizer, "zebra-crossing!", "tiny")
+
+
+@pytest.mark.parametrize(("n_lines", "message"), [(149, "149 lines, found 150"), (150, "24 of allowed length, found 0")])
+def test_preflight_counts_first_sentences(n_lines, message, copied_params):
+    changed = f"n_lines: {n_lines}, min_words: 99, max_words: 99"
+    edit(copied_params / MRPC, "n_lines: 150, min_words: 3, max_words: 30", changed)
+    with pytest.raises(TaskError, match=message):
+        preflight(load_profile("smoke"), mrpc_rows())

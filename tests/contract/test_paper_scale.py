@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dawgen_core import backbones
+from dawgen_core.app.preflight import on_meta
 from dawgen_core.params import PARAMS, ROOT, load_profile
 from dawgen_core.tasks import load_task
 
@@ -23,7 +23,7 @@ def count(model: torch.nn.Module, *, without: str = "no such name") -> int:
 def test_t5_large(name):
     """v1.1: 783,150,080 numbers, 32,128 x 1,024 of them an output head of its own (transformers 5 builds it tied)."""
     shape = load_profile(name).classifier.shape
-    model = backbones.on_meta(load_profile(name).classifier)
+    model = on_meta(load_profile(name).classifier)
     assert all(p.is_meta for p in model.parameters())
     assert count(model, without="lm_head") + shape["vocab_size"] * shape["d_model"] == 783_150_080
     assert model.config.scale_decoder_outputs is False
@@ -31,7 +31,7 @@ def test_t5_large(name):
 
 
 def test_ctrl(name):
-    model = backbones.on_meta(load_profile(name).generator)
+    model = on_meta(load_profile(name).generator)
     print(f"CTRL: {count(model):,}")
     assert all(p.is_meta for p in model.parameters())
     assert count(model) == 1_637_964_550  # 1.64 billion

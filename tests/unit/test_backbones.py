@@ -9,6 +9,7 @@ import transformers
 from safetensors.torch import load_file
 
 from dawgen_core import backbones, prompts
+from dawgen_core.app.preflight import on_meta
 from dawgen_core.backbones import BackboneError
 from dawgen_core.params import Backbone, ParamsError
 
@@ -30,7 +31,7 @@ def test_label_word_logits_equal_the_models_own(classifier, scaled, n_prompt):
     own = backbones.Classifier(model, classifier.tokenizer, "own")
     ids, kept = batch(own)
     prompt = torch.randn(3, n_prompt, own.width, generator=torch.Generator().manual_seed(0)) if n_prompt else None
-    words = torch.tensor([own.word_id(w) for w in ("yes", "no", "neutral")])
+    words = torch.tensor([backbones.word_id(own.tokenizer, w, own.name) for w in ("yes", "no", "neutral")])
     found = own.label_word_logits(ids, kept, words, prompt)
     inputs, mask = own.embedding(ids), kept.long()
     if n_prompt:
@@ -75,10 +76,11 @@ def test_logits_are_wide_and_gradients_reach_the_prompt_only(classifier):
 
 
 def test_a_label_word_is_exactly_one_known_token(classifier):
-    assert classifier.tokenizer.convert_ids_to_tokens(classifier.word_id("yes")) == "▁yes"
+    found = backbones.word_id(classifier.tokenizer, "yes", classifier.name)
+    assert classifier.tokenizer.convert_ids_to_tokens(found) == "▁yes"
     for word in ("yes no", "zzxzz", "", "☃"):
         with pytest.raises(BackboneError, match="one token.*choose another word"):
-            classifier.word_id(word)
+            backbones.word_id(classifier.tokenizer, word, classifier.name)
 
 
 def test_alphabetic_words(classifier):
@@ -142,7 +144,7 @@ def test_tiny_models_are_the_same_every_time_and_leave_the_global_seed_alone(smo
 
 def test_the_meta_model_has_the_shapes_of_the_real_one(smoke, generator):
     shape = smoke.generator.shape | {"vocab_size": generator.n_vocab}
-    meta = backbones.on_meta(smoke.generator.model_copy(update={"shape": shape}))
+    meta = on_meta(smoke.generator.model_copy(update={"shape": shape}))
     assert all(p.device.type == "meta" for p in meta.parameters())
     assert {n: p.shape for n, p in meta.named_parameters()} == {n: p.shape for n, p in generator.model.named_parameters()}
 
@@ -208,7 +210,7 @@ def test_a_missing_model_is_refused(smoke, tmp_path):
 def test_a_folder_without_weights_is_refused(classifier, smoke, tmp_path):
     local = saved(classifier, tmp_path, smoke.classifier)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(BackboneError, match="found none"):
+    with pytest.raises(BackboneError, match="expected whole weights"):
         backbones.load_classifier(local, smoke.compute)
 
 

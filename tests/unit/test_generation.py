@@ -159,7 +159,7 @@ def recomputed(layout, q_1CSD, first: str, label: int, settings) -> Continuation
     opening, new = layout.opening(label, first_ids), []
     penalty = layout.task.decoding[layout.task.labels[label]].repetition_penalty
     end, table = n if layout.learned_eos else layout.eos_ids[label], generator.embedding.weight
-    limit, total = min(settings.max_new_tokens, layout.settings.max_tokens - len(opening) - 1), 0.0
+    limit, total = min(settings.max_new_tokens, generator.model.config.n_positions - len(opening) - 1), 0.0
     while True:
         vectors = torch.stack([q_1CSD[0, label, i - n] if i >= n else table[i] for i in opening + new])
         hidden = generator.model.base_model(inputs_embeds=vectors[None].clone()).last_hidden_state[0, -1]
@@ -221,9 +221,10 @@ def test_no_more_than_max_new_tokens(spread_generator, smoke, mrpc, n):
         assert one.ended or one.n_tokens == n
 
 
-def test_max_tokens_limits_the_whole_row(spread_generator, smoke, mrpc):
+def test_the_models_positions_limit_the_whole_row(spread_generator, smoke, mrpc, monkeypatch):
     opening = len(made(mrpc, spread_generator, smoke)[0].opening(0, spread_generator.ids(FIRSTS[0])))
-    layout, q_1CSD = made(mrpc, spread_generator, smoke, max_tokens=opening + 4, repetition_penalty=1.5)
+    layout, q_1CSD = made(mrpc, spread_generator, smoke, repetition_penalty=1.5)
+    monkeypatch.setattr(spread_generator.model.config, "n_positions", opening + 4)
     found = generation.decode(layout, q_1CSD, FIRSTS, 0, smoke.generation, seeded(1))
     assert found[0].n_tokens - found[0].ended <= 3
     for first, one in zip(FIRSTS, found, strict=True):
@@ -251,14 +252,16 @@ def test_sampling_follows_its_generator(spread_generator, smoke, mrpc):
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_continuations_feed_generate(spread_generator, smoke, mrpc):
-    layout, q_1CSD = made(mrpc, spread_generator, smoke)
+def test_continuations_feed_generate(spread_generator, smoke, mrpc, monkeypatch):
+    layout, q_1CSD = made(mrpc, spread_generator, smoke, repetition_penalty=1.5)
     closing = smoke.generation.model_copy(update={"per_class": 2, "batch_size": 3})
+    monkeypatch.setattr(generation, "reject_reason", lambda *_, **__: None)
     source = generation.continuations(layout, q_1CSD[0], closing, seeded(1))
     out = generate(mrpc, source, (list("abcde"), FIRSTS), closing, progress=False)
     assert out.rows.label.tolist() == ["not_equivalent"] * 2 + ["equivalent"] * 2
-    expected = generation.decode(layout, q_1CSD, FIRSTS[:3], 0, closing, seeded(1))
-    assert out.rows.sentence2.tolist()[0] in [c.text.strip() for c in expected]
+    for label, start in ((0, 0), (1, 2)):
+        expected = generation.decode(layout, q_1CSD, FIRSTS[:3], label, closing, seeded(1))
+        assert out.rows.sentence2.tolist()[start : start + 2] == [c.text.strip() for c in expected][:2]
 
 
 def test_decoding_leaves_model_and_prompt_alone(spread_generator, smoke, mrpc):

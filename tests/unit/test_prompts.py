@@ -9,9 +9,10 @@ import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
-from dawgen_core import prompts
+from dawgen_core import backbones, prompts
 from dawgen_core.artifacts import ArtifactError
 from dawgen_core.audit.inputs import generator_input
+from dawgen_core.data import adapters
 
 PREFIX = {"not_equivalent": "Sentence 1 is different from Sentence 2. Sentence 1:", "equivalent": "Sentence 1:"}
 
@@ -216,11 +217,12 @@ def test_the_initial_prompt_is_made_of_words(classifier):
 
 def test_peft_loads_a_saved_prompt_and_says_the_same(tmp_path, task, classifier):
     prompt = torch.randn(11, classifier.width, generator=torch.Generator().manual_seed(0))
-    prompts.save_prompt(tmp_path / "p", prompt, classifier)
-    assert torch.equal(prompts.load_prompt(tmp_path / "p"), prompt)
+    adapters.save_prompt(tmp_path / "p", prompt, classifier)
+    assert torch.equal(adapters.load_prompt(tmp_path / "p"), prompt)
     rows = pd.concat([frame("it said", LONG, task.labels[0]), frame("Alden will close", "x", task.labels[1])])
     ids, kept = prompts.padded(encode(task, classifier, rows).ids, 0)
-    words = torch.tensor([classifier.word_id(w) for w in task.classifier.verbalizer.values()])
+    verbalizer = task.classifier.verbalizer.values()
+    words = torch.tensor([backbones.word_id(classifier.tokenizer, w, classifier.name) for w in verbalizer])
     ours = classifier.label_word_logits(ids, kept, words, prompt.expand(2, -1, -1))
     model = PeftModel.from_pretrained(copy.deepcopy(classifier.model), tmp_path / "p").eval()
     start = torch.tensor([classifier.decoder_ids] * 2)
@@ -233,7 +235,7 @@ def test_peft_loads_a_saved_prompt_and_says_the_same(tmp_path, task, classifier)
 
 
 def test_a_saved_prompt_has_p_times_d_numbers_at_the_encoder_only(tmp_path, classifier):
-    prompts.save_prompt(tmp_path, torch.zeros(11, classifier.width), classifier)
+    adapters.save_prompt(tmp_path, torch.zeros(11, classifier.width), classifier)
     loaded = PeftModel.from_pretrained(copy.deepcopy(classifier.model), tmp_path)
     assert sum(p.numel() for p in loaded.prompt_encoder.parameters()) == 11 * classifier.width
     fresh = PeftConfig.from_pretrained(tmp_path, inference_mode=False)
@@ -245,7 +247,7 @@ def test_a_saved_prompt_has_p_times_d_numbers_at_the_encoder_only(tmp_path, clas
 
 def test_saving_twice_gives_the_same_bytes(tmp_path, classifier):
     for name in ("a", "b"):
-        prompts.save_prompt(tmp_path / name, torch.ones(3, classifier.width), classifier)
+        adapters.save_prompt(tmp_path / name, torch.ones(3, classifier.width), classifier)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
@@ -256,14 +258,14 @@ def test_saving_twice_gives_the_same_bytes(tmp_path, classifier):
 def test_junk_is_not_a_prompt(tmp_path, tensors):
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     with pytest.raises(ArtifactError, match="expected one tensor prompt_embeddings"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)
 
 
 def test_a_missing_or_cut_file_is_not_a_prompt(tmp_path, classifier):
     with pytest.raises(ArtifactError, match="found none"):
-        prompts.load_prompt(tmp_path)
-    prompts.save_prompt(tmp_path, torch.ones(3, classifier.width), classifier)
+        adapters.load_prompt(tmp_path)
+    adapters.save_prompt(tmp_path, torch.ones(3, classifier.width), classifier)
     file = tmp_path / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(ArtifactError, match="whole safetensors"):
-        prompts.load_prompt(tmp_path)
+        adapters.load_prompt(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dawgen_core import samplers
-from dawgen_core.samplers import Decoding, choose_token, penalise_repetition, seeded
+from dawgen_core.samplers import choose_token, penalise_repetition, seeded
 
 
 def test_seeded_streams_are_repeatable_and_distinct():
@@ -94,8 +94,8 @@ def test_paired_takes_its_own_batch_sizes():
 
 # ---- decoding
 
-def shares(logits: list[float], decoding: Decoding, n: int = 20000) -> list[float]:
-    chosen = choose_token(torch.tensor([logits]).expand(n, -1), decoding, seeded(1))
+def shares(logits: list[float], n: int = 20000, **decoding) -> list[float]:
+    chosen = choose_token(torch.tensor([logits]).expand(n, -1), seeded(1), **decoding)
     return (torch.bincount(chosen, minlength=len(logits)) / n).tolist()
 
 
@@ -108,46 +108,46 @@ def test_repetition_penalty_by_pencil():
     seen = torch.tensor([[True, True, False, False, True]]).repeat(2, 1)
     found = penalise_repetition(logits, seen, torch.tensor([1.5, 1.0]))
     assert found.tolist() == [[4.0, -3.0, 5.0, -1.0, 0.0], [6.0, -2.0, 5.0, -1.0, 0.0]]
-    assert choose_token(found, Decoding(), None).tolist() == [2, 0]  # the penalty turned the first row to token 2
+    assert choose_token(found, None).tolist() == [2, 0]  # the penalty turned the first row to token 2
     assert logits[0, 0] == 6
 
 
 def test_temperature_zero_is_the_argmax_without_randomness():
-    assert choose_token(torch.tensor([LOGITS, LOGITS[::-1]]), Decoding(), None).tolist() == [1, 2]
+    assert choose_token(torch.tensor([LOGITS, LOGITS[::-1]]), None).tolist() == [1, 2]
 
 
 def test_temperature_by_pencil():
-    assert shares(LOGITS, Decoding(temperature=1.0)) == pytest.approx([0.1, 0.5, 0.25, 0.15], abs=0.015)
+    assert shares(LOGITS, temperature=1.0) == pytest.approx([0.1, 0.5, 0.25, 0.15], abs=0.015)
     # 1/2 squares the odds: 0.01, 0.25, 0.0625, 0.0225 over their sum 0.345
     expected = [0.029, 0.7246, 0.1812, 0.0652]
-    assert shares(LOGITS, Decoding(temperature=0.5)) == pytest.approx(expected, abs=0.015)
+    assert shares(LOGITS, temperature=0.5) == pytest.approx(expected, abs=0.015)
 
 
 def test_top_k_by_pencil():
     # the two largest of 0.1, 0.5, 0.25, 0.15: 0.5 / 0.75 and 0.25 / 0.75
-    assert shares(LOGITS, Decoding(temperature=1.0, top_k=2)) == pytest.approx([0, 0.6667, 0.3333, 0], abs=0.015)
-    assert shares(LOGITS, Decoding(temperature=1.0, top_k=1))[1] == 1
-    assert shares(LOGITS, Decoding(temperature=1.0, top_k=99)) == shares(LOGITS, Decoding(temperature=1.0))
+    assert shares(LOGITS, temperature=1.0, top_k=2) == pytest.approx([0, 0.6667, 0.3333, 0], abs=0.015)
+    assert shares(LOGITS, temperature=1.0, top_k=1)[1] == 1
+    assert shares(LOGITS, temperature=1.0, top_k=99) == shares(LOGITS, temperature=1.0)
 
 
 def test_top_p_by_pencil():
     # the least set that reaches 0.7: 0.5 alone does not, 0.5 + 0.25 does; 0.4 and 1e-9 leave the first token
-    assert shares(LOGITS, Decoding(temperature=1.0, top_p=0.7)) == pytest.approx([0, 0.6667, 0.3333, 0], abs=0.015)
+    assert shares(LOGITS, temperature=1.0, top_p=0.7) == pytest.approx([0, 0.6667, 0.3333, 0], abs=0.015)
     # 0.8 needs the third, 0.15: shares over 0.9
     expected = [0, 0.5556, 0.2778, 0.1667]
-    assert shares(LOGITS, Decoding(temperature=1.0, top_p=0.8)) == pytest.approx(expected, abs=0.015)
+    assert shares(LOGITS, temperature=1.0, top_p=0.8) == pytest.approx(expected, abs=0.015)
     for top_p in (0.4, 1e-9):
-        assert shares(LOGITS, Decoding(temperature=1.0, top_p=top_p))[1] == 1
+        assert shares(LOGITS, temperature=1.0, top_p=top_p)[1] == 1
 
 
 def test_top_p_counts_after_top_k_and_row_by_row():
     # top-2 leaves 2/3 and 1/3, so top_p 0.6 leaves the first alone; before the cut 0.6 would have kept two
-    assert shares(LOGITS, Decoding(temperature=1.0, top_k=2, top_p=0.6))[1] == 1
+    assert shares(LOGITS, temperature=1.0, top_k=2, top_p=0.6)[1] == 1
     rows = torch.tensor([LOGITS, LOGITS[::-1]])
-    assert choose_token(rows, Decoding(temperature=1.0, top_p=0.4), seeded(1)).tolist() == [1, 2]
+    assert choose_token(rows, seeded(1), temperature=1.0, top_p=0.4).tolist() == [1, 2]
 
 
 def test_draws_follow_the_generator():
     logits = torch.zeros(50, 9)
-    draws = [choose_token(logits, Decoding(temperature=1.0), seeded(s)).tolist() for s in (1, 1, 2)]
+    draws = [choose_token(logits, seeded(s), temperature=1.0).tolist() for s in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from dawgen_core import losses, prompts, samplers, surgery, tuning
+from dawgen_core import backbones, losses, prompts, samplers, surgery, tuning
 from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tuning import Condition, DivergedError, GeneratorJob, predict, tune_prompts
 
@@ -22,7 +22,8 @@ def settings(smoke):
 
 @pytest.fixture(scope="module")
 def words(classifier, mrpc):
-    return torch.tensor([classifier.word_id(mrpc.classifier.verbalizer[label]) for label in mrpc.labels])
+    verbalizer = [mrpc.classifier.verbalizer[label] for label in mrpc.labels]
+    return torch.tensor([backbones.word_id(classifier.tokenizer, word, classifier.name) for word in verbalizer])
 
 
 @pytest.fixture(scope="module")
