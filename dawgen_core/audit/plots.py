@@ -1,5 +1,7 @@
 """The figures of the study."""
 
+import textwrap
+
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
@@ -8,7 +10,6 @@ from matplotlib.patches import FancyBboxPatch
 
 from dawgen_core.audit.figures import WIDE
 from dawgen_core.audit.tables import GENERATORS, TABLE_3
-from dawgen_core.tasks import load_task
 
 TUNED, FROZEN, DATA, STEP = "#f3d9a4", "#d6dce4", "#ffffff", "#cfe8d5"
 BOXES = {  # centre x, centre y, width, height, colour, text
@@ -69,7 +70,8 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
         sns.stripplot(**look, dodge=True, size=3, jitter=False, legend=False)
         sns.pointplot(**look, dodge=0.53, linestyle="none", marker="|", markersize=9, errorbar=None, legend=ax is axes[0][0])
         ax.axvline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
-        ax.set(title=load_task(task).title, ylabel="", xlabel="test accuracy (%)")
+        ax.set(ylabel="", xlabel="test accuracy (%)")
+        ax.set_title("\n".join(textwrap.wrap(part["shown_as"].iloc[0], 30)), fontsize=8)
         missing = [i for i, g in enumerate(order) if g not in set(part["generator"])]
         for i in missing:
             ax.text(0.5, i, "not run", transform=ax.get_yaxis_transform(), ha="center", va="center", color="#777777", size=7)
