@@ -7,7 +7,7 @@
 import json
 
 from dawgen_core import params, tasks
-from dawgen_core.app import imports
+from dawgen_core.app import entry, imports
 from dawgen_core.data.rows import row_files
 
 PROFILE = config.get("profile", "smoke")
@@ -29,7 +29,7 @@ def code(notebook):
 
 
 def settings(*names):
-    files = [*params.profile_files(PROFILE), *(params.PARAMS / "tasks" / f"{name}.yaml" for name in names)]
+    files = [*entry.profile_files(PROFILE), *(params.PARAMS / "tasks" / f"{name}.yaml" for name in names)]
     return [str(p) for p in files]
 
 

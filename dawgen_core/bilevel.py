@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dawgen_core import losses
+from dawgen_core import losses, samplers
 from dawgen_core.params import GeneratorTuning
 from dawgen_core.prompts import PromptLayout, Reading
 from dawgen_core.weighting import WeightNet, token_weights
@@ -159,3 +159,64 @@ def weight_gradients(
             -lr * (torch.zeros_like(p) if d is None else d) for d, p in zip(grads, term.net.parameters(), strict=True)
         ))  # fmt: skip
     return out
+
+
+def new_loss(layout: PromptLayout, kind: str, seed: int, settings: GeneratorTuning):
+    """The loss of a kind with its seeded weight net, and that net's optimiser in a list (empty for `mle`)."""
+    if kind == "mle":
+        return PromptLoss("mle", settings, None), []
+    random = samplers.seeded(seed, samplers.NET)
+    net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(layout.generator.device)
+    optimiser = torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
+    return PromptLoss(kind, settings, net), [optimiser]
+
+
+def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch, settings: GeneratorTuning) -> list[dict]:
+    """One step of Algorithm 1 on one batch: steps (a) and (b) update every W, (c) leaves its gradient in q_GCSD.grad.
+
+    Step (c) reuses the token losses of (a), since Q has not moved in between.
+    """
+
+    def read(q: Tensor) -> tuple[TokenReading, Tensor | None]:
+        if terms[0].kind != "mle" and settings.alignment == "prompt_contrast":
+            under = [read_tokens(layout, q, reading) for reading in batch.under]
+            rows = torch.arange(len(batch.own.label_B), device=q.device)
+            own = [torch.stack(list(parts), 1)[rows, batch.own.label_B] for parts in zip(
+                *((u.nll_BL, u.logit_BL, u.hidden_BLD) for u in under), strict=True)]  # fmt: skip
+            return TokenReading(*own), torch.stack([u.hidden_BLD for u in under], dim=1)
+        return read_tokens(layout, q, batch.own), None
+
+    def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
+        own, found = batch.own, []
+        for term, part in ((term, batch.part(g)) for g, term in enumerate(terms)):
+            others = None if under is None else under[part]
+            found.append(term.parts(seen.rows(part), others, own.scored_BL[part], own.label_B[part]))
+        return found
+
+    def total(parts) -> Tensor:
+        return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
+
+    seen, under = read(q_GCSD)
+    disc = [float("nan")] * len(terms)
+    if net_optimisers:
+        virtual = virtual_step(q_GCSD, total(losses_now()), lr=settings.virtual_lr)  # (a)
+        disc, v = discrimination_gradient(layout, virtual, batch, settings.discrimination)
+
+        def moving(q: Tensor) -> tuple[Tensor, ...]:
+            tokens, others = read(q)
+            return tokens.nll_BL, tokens.hidden_BLD, *([] if others is None else [others])
+
+        nll_dot, hidden_dot, *under_dot = derivative_along(moving, q_GCSD, v)
+        gradients = weight_gradients(terms, batch, seen, under, nll_dot, hidden_dot,
+                                             under_dot[0] if under_dot else None, lr=settings.virtual_lr)  # fmt: skip
+        for term, optimiser, grads in zip(terms, net_optimisers, gradients, strict=True):  # (b)
+            for parameter, grad in zip(term.net.parameters(), grads, strict=True):
+                parameter.grad = grad.detach()
+            optimiser.step()
+    parts = losses_now()
+    (q_GCSD.grad,) = torch.autograd.grad(total(parts), q_GCSD)  # (c)
+    return [
+        {"loss": losses.dawgen_loss(weighted, aligned).item(), "lm_loss": weighted.item(), "alignment": aligned.item(),
+         "discrimination": disc[g], "largest_weight": weight.max().item()}
+        for g, (weighted, aligned, weight) in enumerate(parts)
+    ]  # fmt: skip

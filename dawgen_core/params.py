@@ -230,12 +230,6 @@ def profile_path(name: str) -> Path:
     return Path(name) if name.endswith(".yaml") else PARAMS / f"{name}.yaml"
 
 
-def profile_files(name: str) -> list[Path]:
-    """The YAML file of a profile and those it extends."""
-    base = read_yaml(profile_path(name)).get("extends")
-    return [profile_path(name), *(profile_files(base) if isinstance(base, str) else [])]
-
-
 def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     if name in seen:
         raise ParamsError(f"extends: expected no circle, found {' -> '.join((*seen, name))}")

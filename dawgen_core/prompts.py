@@ -40,6 +40,9 @@ class PromptLayout:
     def __init__(self, task: Task, generator: Generator, settings: GeneratorTuning):
         self.task, self.generator, self.settings = task, generator, settings
         texts = task.generator
+        codes = getattr(generator.tokenizer, "control_codes", None)
+        if codes and texts.control_code not in codes:
+            raise ValueError(f"generator.control_code: expected one of {', '.join(codes)}, found {texts.control_code!r}")
         self.code_ids = generator.ids(texts.control_code)
         self.prefix_ids = [generator.ids(texts.prefix[label]) for label in task.labels]
         self.infix_ids = generator.ids(texts.infix)

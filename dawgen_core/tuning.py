@@ -2,7 +2,7 @@
 
 Rows of a batch do not see each other in a frozen model in eval mode, so prompts that share a backbone and a
 task run in one batch; each has its own rows, random stream, optimiser state and clipping. What else is in
-the stack changes a result by rounding only (nothing in float64; a bfloat16 run drifts apart over many steps).
+the stack changes a result by rounding only (a bfloat16 run drifts apart over many steps).
 """
 
 import math
@@ -68,7 +68,7 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
     q_GCSD = torch.stack([layout.initial()] * len(jobs)).to(device).requires_grad_()
     optimiser = torch.optim.AdamW([q_GCSD], lr=settings.lr, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / n_steps)
-    made = [new_loss(layout, job, settings) for job in jobs]
+    made = [bilevel.new_loss(layout, job.kind, job.seed, settings) for job in jobs]
     terms, net_optimisers = [term for term, _ in made], [one for _, found in made for one in found]
     random = [samplers.seeded(job.seed, samplers.BATCHES) for job in jobs]
     streams = [samplers.class_balanced(j.labels, settings.rows_per_class, r) for j, r in zip(jobs, random, strict=True)]
@@ -79,7 +79,7 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         batch = bilevel.Batch.of(layout, rows, labels)
-        found = algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch, settings)
+        found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch, settings)
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
         schedule.step()
@@ -92,67 +92,6 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         one.q_CSD = q_CSD.clone()
         one.net = None if one.net is None else one.net.cpu()
     return tuned
-
-
-def new_loss(layout: PromptLayout, job: GeneratorJob, settings: GeneratorTuning):
-    """A job's loss with its seeded weight net, and that net's optimiser in a list (empty for `mle`)."""
-    if job.kind == "mle":
-        return bilevel.PromptLoss("mle", settings, None), []
-    random = samplers.seeded(job.seed, samplers.NET)
-    net = WeightNet(layout.generator.width, reads=settings.net_reads, generator=random).to(layout.generator.device)
-    optimiser = torch.optim.Adam(net.parameters(), lr=settings.net_lr, weight_decay=settings.net_weight_decay)
-    return bilevel.PromptLoss(job.kind, settings, net), [optimiser]
-
-
-def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch, settings: GeneratorTuning) -> list[dict]:
-    """One step of Algorithm 1 on one batch: steps (a) and (b) update every W, (c) leaves its gradient in q_GCSD.grad.
-
-    Step (c) reuses the token losses of (a), since Q has not moved in between.
-    """
-
-    def read(q: Tensor) -> tuple[bilevel.TokenReading, Tensor | None]:
-        if terms[0].kind != "mle" and settings.alignment == "prompt_contrast":
-            under = [bilevel.read_tokens(layout, q, reading) for reading in batch.under]
-            rows = torch.arange(len(batch.own.label_B), device=q.device)
-            own = [torch.stack(list(parts), 1)[rows, batch.own.label_B] for parts in zip(
-                *((u.nll_BL, u.logit_BL, u.hidden_BLD) for u in under), strict=True)]  # fmt: skip
-            return bilevel.TokenReading(*own), torch.stack([u.hidden_BLD for u in under], dim=1)
-        return bilevel.read_tokens(layout, q, batch.own), None
-
-    def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
-        own, found = batch.own, []
-        for term, part in ((term, batch.part(g)) for g, term in enumerate(terms)):
-            others = None if under is None else under[part]
-            found.append(term.parts(seen.rows(part), others, own.scored_BL[part], own.label_B[part]))
-        return found
-
-    def total(parts) -> Tensor:
-        return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
-
-    seen, under = read(q_GCSD)
-    disc = [float("nan")] * len(terms)
-    if net_optimisers:
-        virtual = bilevel.virtual_step(q_GCSD, total(losses_now()), lr=settings.virtual_lr)  # (a)
-        disc, v = bilevel.discrimination_gradient(layout, virtual, batch, settings.discrimination)
-
-        def moving(q: Tensor) -> tuple[Tensor, ...]:
-            tokens, others = read(q)
-            return tokens.nll_BL, tokens.hidden_BLD, *([] if others is None else [others])
-
-        nll_dot, hidden_dot, *under_dot = bilevel.derivative_along(moving, q_GCSD, v)
-        gradients = bilevel.weight_gradients(terms, batch, seen, under, nll_dot, hidden_dot,
-                                             under_dot[0] if under_dot else None, lr=settings.virtual_lr)  # fmt: skip
-        for term, optimiser, grads in zip(terms, net_optimisers, gradients, strict=True):  # (b)
-            for parameter, grad in zip(term.net.parameters(), grads, strict=True):
-                parameter.grad = grad.detach()
-            optimiser.step()
-    parts = losses_now()
-    (q_GCSD.grad,) = torch.autograd.grad(total(parts), q_GCSD)  # (c)
-    return [
-        {"loss": losses.dawgen_loss(weighted, aligned).item(), "lm_loss": weighted.item(), "alignment": aligned.item(),
-         "discrimination": disc[g], "largest_weight": weight.max().item()}
-        for g, (weighted, aligned, weight) in enumerate(parts)
-    ]  # fmt: skip
 
 
 def clip_each(grad_G: Tensor, max_norm: float) -> None:

@@ -1,6 +1,7 @@
 """What a notebook is given: its parameters, checked, and the values of its profile with their marks."""
 
 import ast
+from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -8,6 +9,12 @@ import yaml
 from dawgen_core.params import ParamsError, Profile, profile_path, read_yaml
 
 MARKS = ("established", "inferred", "ours")
+
+
+def profile_files(name: str) -> list[Path]:
+    """The YAML file of a profile and those it extends."""
+    base = read_yaml(profile_path(name)).get("extends")
+    return [profile_path(name), *(profile_files(base) if isinstance(base, str) else [])]
 
 
 def marks(name: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dawgen_core import backbones, bilevel, prompts, tuning
+from dawgen_core import backbones, bilevel, prompts
 from dawgen_core.params import Backbone
 from dawgen_core.samplers import seeded
 from dawgen_core.weighting import WeightNet
@@ -74,7 +74,7 @@ def step(cases, kinds):
     q_GCSD = torch.stack([case.q_CSD for case in cases]).requires_grad_()
     optimisers = [case.optimiser(term) for case, term in zip(cases, terms, strict=True) if term.net]
     batch = bilevel.Batch.of(first.layout, [case.rows for case in cases], [case.labels for case in cases])
-    found = tuning.algorithm_1_step(first.layout, q_GCSD, terms, optimisers, batch, first.settings)
+    found = bilevel.algorithm_1_step(first.layout, q_GCSD, terms, optimisers, batch, first.settings)
     return terms, q_GCSD.grad, found
 
 
@@ -252,7 +252,7 @@ def test_padding_does_not_matter(generators, smoke, mrpc, name):
     results = []
     for one in (batch, longer):
         term, q_GCSD = case.term("dawgen"), q_1CSD.clone().requires_grad_()
-        tuning.algorithm_1_step(case.layout, q_GCSD, [term], [case.optimiser(term)], one, case.settings)
+        bilevel.algorithm_1_step(case.layout, q_GCSD, [term], [case.optimiser(term)], one, case.settings)
         results.append([q_GCSD.grad, *(p.grad for p in term.net.parameters())])
     assert all((a - b).norm() <= 1e-9 * a.norm() + 1e-15 for a, b in zip(*results, strict=True))
 

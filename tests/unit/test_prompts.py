@@ -269,3 +269,9 @@ def test_a_missing_or_cut_file_is_not_a_prompt(tmp_path, classifier):
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(ArtifactError, match="whole safetensors"):
         adapters.load_prompt(tmp_path)
+
+
+def test_a_control_code_is_one_of_the_models(generator, smoke, mrpc, monkeypatch):
+    monkeypatch.setattr(generator.tokenizer, "control_codes", {"Links": 1, "Books": 2}, raising=False)
+    with pytest.raises(ValueError, match="control_code: expected one of Links, Books, found 'Wikipedia'"):
+        prompts.PromptLayout(mrpc, generator, smoke.generator_tuning)
