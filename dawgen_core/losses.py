@@ -92,9 +92,9 @@ def alignment_loss(
     return hinge_BBB[valid_BBB].mean()
 
 
-def dawgen_loss(weighted: Tensor, alignment: Tensor | float, *, alignment_scale: float = 1.0) -> Tensor:
-    """E6, the total: L_wGen + L_dist, coefficient 1. `alignment_scale=0` is FewGen. Source: E6 (established)."""
-    return weighted + alignment_scale * alignment
+def dawgen_loss(weighted: Tensor, alignment: Tensor | float) -> Tensor:
+    """E6, the total: L_wGen + L_dist, coefficient 1; FewGen is the same with L_dist = 0. Source: E6 (established)."""
+    return weighted + alignment
 
 
 def label_word_loss(logits_BC: Tensor, label_B: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

@@ -17,7 +17,7 @@ def notebook_code(path: Path) -> str:
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def imported_modules(source: str, package: str = "") -> set[str]:
+def imported_modules(source: str) -> set[str]:
     """Names of the dawgen_core modules that a source imports directly, dotted, without the package's own name."""
     names = set()
     for node in ast.walk(ast.parse(source)):

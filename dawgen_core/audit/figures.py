@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from dawgen_core.artifacts import replacing
 
-WIDE, COLUMN = 6.8, 3.3  # inches: a page's text, one column
+WIDE = 6.8  # inches: a page's text
 
 
 def style() -> None:
