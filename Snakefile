@@ -6,13 +6,14 @@
 # listed outputs of a stopped job and would throw away finished conditions. Inside a job, finished conditions are kept.
 import json
 
-from dawgen_core import params, tasks
+from dawgen_core import params
+from dawgen_core.data import profiles
 from dawgen_core.app import entry, imports
 from dawgen_core.data.rows import row_files
 
 PROFILE = config.get("profile", "smoke")
 KERNEL = config.get("kernel", "python3")
-study = params.load_profile(PROFILE)
+study = profiles.load_profile(PROFILE)
 RUN = f"runs/{study.profile}"
 GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
 GPU = int(study.compute.device != "cpu")
@@ -34,7 +35,7 @@ def settings(*names):
 
 
 def rows(task):
-    return [str(p) for p in row_files(tasks.load_task(task), study)]
+    return [str(p) for p in row_files(profiles.load_task(task), study)]
 
 
 def given(w):

@@ -1,15 +1,9 @@
-"""Every value of a study: YAML profiles and task files, read into validated, frozen records.
+"""Every value of a study as frozen, validated records; `data.profiles` reads them from YAML."""
 
-A profile may `extend` another. Every value line of a profile carries a mark: `# established`,
-`# inferred` or `# ours`, then a note (`app.entry.marks` reads them back for the notebooks).
-"""
-
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = ROOT / "params"
@@ -25,7 +19,6 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-R = TypeVar("R", bound=Record)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes a folder name
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -172,87 +165,3 @@ class Profile(Record):
     def seed_groups(self) -> list[list[int]]:
         """The unit of work: groups of seeds whose prompts are tuned together."""
         return [self.seeds[i : i + self.seeds_per_job] for i in range(0, len(self.seeds), self.seeds_per_job)]
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping with unique keys. ParamsError names the file, the line and what was expected."""
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-        raise ParamsError(f"expected a file at {path}, found none; known here: {known}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _unique_keys(node, path)
-        value = yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise ParamsError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
-    except RecursionError as error:
-        raise ParamsError(f"{path}: expected plain values, found an alias inside itself") from error
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise ParamsError(f"{path}: expected keys with values, found {type(value).__name__}")
-    return value
-
-
-def _unique_keys(node: yaml.Node | None, path: Path) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                line = key.start_mark.line + 1
-                raise ParamsError(f"{path}, line {line}: expected each key once, a plain word, found {key.value!r}")
-            seen.add(key.value)
-            _unique_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _unique_keys(item, path)
-
-
-def validated(record: type[R], values: Mapping[str, Any], where: str | Path) -> R:
-    """The record, or a ParamsError that lists every wrong key with its path, what was expected and found."""
-    try:
-        return record.model_validate(dict(values))
-    except ValidationError as error:
-        lines = []
-        for e in error.errors():
-            key = ".".join(str(part) for part in e["loc"]) or "(whole file)"
-            found = "" if e["type"] == "missing" or isinstance(e["input"], dict) else f", found {e['input']!r}"
-            hint = ""
-            if isinstance(e["input"], str) and e["type"] == "float_type":
-                hint = " (YAML reads 5e-3 as text: write 5.0e-3)"
-            lines.append(f"  {key}: {e['msg']}{found}{hint}")
-        raise ParamsError(f"{where}:\n" + "\n".join(lines)) from error
-
-
-def profile_path(name: str) -> Path:
-    """A profile by name (`params/NAME.yaml`), or by the path of a YAML file."""
-    return Path(name) if name.endswith(".yaml") else PARAMS / f"{name}.yaml"
-
-
-def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    if name in seen:
-        raise ParamsError(f"extends: expected no circle, found {' -> '.join((*seen, name))}")
-    values = read_yaml(profile_path(name))
-    base = values.get("extends")
-    return _overlay(_merged(base, (*seen, name)), values) if isinstance(base, str) else values
-
-
-def _overlay(base: dict, top: dict) -> dict:
-    whole = ("classifier", "generator", "extra_synthetic")  # a backbone is replaced, never mixed
-    out = dict(base)
-    for key, value in top.items():
-        nested = key not in whole and isinstance(value, dict) and isinstance(base.get(key), dict)
-        out[key] = _overlay(base[key], value) if nested else value
-    return out
-
-
-def load_profile(name: str) -> Profile:
-    """The profile `params/NAME.yaml` with what it extends, checked. Errors: ParamsError."""
-    profile = validated(Profile, _merged(name), profile_path(name))
-    if profile.profile != profile_path(name).stem:
-        raise ParamsError(f"{profile_path(name)}: profile: expected {profile_path(name).stem}, found {profile.profile}")
-    for task in profile.tasks:
-        if not (PARAMS / "tasks" / f"{task}.yaml").is_file():
-            raise ParamsError(f"{profile_path(name)}: tasks: expected a file params/tasks/{task}.yaml, found none")
-    return profile

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dawgen_core import backbones, params, tasks
+from dawgen_core.data import profiles
 from dawgen_core.data.rows import TaskRows
 
 torch.set_num_threads(1)
@@ -16,17 +17,17 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def smoke() -> params.Profile:
-    return params.load_profile("smoke")
+    return profiles.load_profile("smoke")
 
 
 @pytest.fixture(scope="session")
 def mrpc() -> tasks.Task:
-    return tasks.load_task("mrpc")
+    return profiles.load_task("mrpc")
 
 
 @pytest.fixture(scope="session")
 def sick() -> tasks.Task:
-    return tasks.load_task("sick")
+    return profiles.load_task("sick")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from dawgen_core.params import ROOT, load_profile
+from dawgen_core.data.profiles import load_profile
+from dawgen_core.params import ROOT
 
 
 def perform(notebook: str, folder: Path, **parameters) -> nbformat.NotebookNode:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from dawgen_core.params import ParamsError, Profile, profile_path, read_yaml
+from dawgen_core.data.profiles import profile_path, read_yaml
+from dawgen_core.params import ParamsError, Profile
 
 MARKS = ("established", "inferred", "ours")
 

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from dawgen_core import artifacts, params
+from dawgen_core.data import profiles
 
 
 def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
     """figures/PROFILE/ and its manifest.json. Errors: ArtifactError when the tables are missing or were edited."""
-    profile = params.load_profile(profile_name)
+    profile = profiles.load_profile(profile_name)
     runs = artifacts.Runs.of(profile)
     made = {}
     for kind, folder in (("tables", runs.root / "tables"), ("tables", runs.root / "figures")):

@@ -14,11 +14,12 @@ from filelock import FileLock, Timeout
 
 from dawgen_core import params
 from dawgen_core.artifacts import Runs
+from dawgen_core.data import profiles
 
 
 def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
     """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
-    profile = params.load_profile(profile_name)
+    profile = profiles.load_profile(profile_name)
     run = Runs.of(profile).root
     run.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--resources", "gpu=1", "--nolock",

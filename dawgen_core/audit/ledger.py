@@ -4,8 +4,8 @@ import pandas as pd
 
 from dawgen_core.artifacts import NO_GENERATOR, NOTEBOOKS, Runs, digest, read_json, verified
 from dawgen_core.data import recipes
+from dawgen_core.data.profiles import load_task
 from dawgen_core.params import Profile
-from dawgen_core.tasks import load_task
 
 
 def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from dawgen_core.data.profiles import load_task
 from dawgen_core.params import PARAMS, Profile
-from dawgen_core.tasks import load_task
 
 TABLE_1 = [("Prompting", "none", "prompting"), ("Prompt Tuning", "none", "real"), ("Ours", "dawgen", "paired_surgery")]
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]

@@ -4,9 +4,9 @@ import pandas as pd
 
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.audit.ledger import conditions
+from dawgen_core.data.profiles import load_task
 from dawgen_core.data.rows import ROW_COLUMNS, TaskRows
 from dawgen_core.params import Profile
-from dawgen_core.tasks import load_task
 
 
 def trace(runs: Runs, profile: Profile) -> pd.DataFrame:

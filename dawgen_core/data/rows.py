@@ -12,8 +12,9 @@ import torch
 
 from dawgen_core import samplers
 from dawgen_core.data import files
+from dawgen_core.data.sources import Hub, Rows
 from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
-from dawgen_core.tasks import MASK, Hub, Rows, Task, TaskError
+from dawgen_core.tasks import MASK, Task, TaskError
 
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
 

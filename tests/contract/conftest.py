@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dawgen_core import params, tasks
-from dawgen_core.data import rows
+from dawgen_core import params
+from dawgen_core.data import profiles, rows
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def copied_params(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "params"
     shutil.copytree(params.PARAMS, folder)
     importing = [m for name, m in sys.modules.items() if name.startswith("dawgen_core.") and hasattr(m, "PARAMS")]
-    assert {params, tasks, rows} <= set(importing)
+    assert {params, profiles, rows} <= set(importing)
     for module in importing:  # each has taken the name as its own
         monkeypatch.setattr(module, "PARAMS", folder)
     monkeypatch.delenv("DAWGEN_DATA", raising=False)

@@ -15,9 +15,10 @@ from dawgen_core.app.preflight import preflight
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.backbones import BackboneError
 from dawgen_core.data import adapters
+from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import Backbone, ParamsError, load_profile
-from dawgen_core.tasks import TaskError, load_task
+from dawgen_core.params import Backbone, ParamsError
+from dawgen_core.tasks import TaskError
 
 pytestmark = pytest.mark.usefixtures("at_once")
 SMOKE, MRPC = "smoke.yaml", "tasks/mrpc.yaml"

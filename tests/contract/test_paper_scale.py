@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dawgen_core.app.preflight import on_meta
-from dawgen_core.params import PARAMS, ROOT, load_profile
-from dawgen_core.tasks import load_task
+from dawgen_core.data.profiles import load_profile, load_task
+from dawgen_core.params import PARAMS, ROOT
 
 pytestmark = pytest.mark.parametrize("name", ["paper", "flan"])
 

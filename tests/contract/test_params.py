@@ -6,8 +6,8 @@ import pytest
 
 from dawgen_core.app import entry
 from dawgen_core.audit.ledger import conditions
-from dawgen_core.params import PARAMS, ParamsError, load_profile
-from dawgen_core.tasks import load_task
+from dawgen_core.data.profiles import load_profile, load_task
+from dawgen_core.params import PARAMS, ParamsError
 
 PROFILES = sorted(p.stem for p in PARAMS.glob("*.yaml"))
 TASKS = sorted(p.stem for p in (PARAMS / "tasks").glob("*.yaml"))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from requirements_plugin import pytest_runtest_makereport  # noqa: F401  a hook, found by its name
 
+from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import Profile, load_profile
-from dawgen_core.tasks import load_task
+from dawgen_core.params import Profile
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,9 +7,9 @@ from rehearsal import perform
 from dawgen_core import samplers
 from dawgen_core.artifacts import Runs, verified
 from dawgen_core.audit.ledger import conditions
+from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import load_profile
-from dawgen_core.tasks import TaskError, load_task
+from dawgen_core.tasks import TaskError
 
 pytestmark = pytest.mark.real
 TASKS = load_profile("paper").tasks

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dawgen_core import backbones, generation, prompts
+from dawgen_core.data.profiles import load_task
 from dawgen_core.generation import Continuation, CorpusError, generate
 from dawgen_core.samplers import seeded
-from dawgen_core.tasks import Decode, load_task
+from dawgen_core.tasks import Decode
 
 
 def said(text: str, ended: bool = True, n_tokens: int = 2) -> Continuation:

@@ -1,0 +1,93 @@
+"""Where a task's rows are: files below the rows folder, or data sets on the hub, with their expected counts."""
+
+from string import Formatter
+from typing import Literal
+
+from pydantic import model_validator
+
+from dawgen_core.params import Name, Positive, Record
+from dawgen_core.tasks import Task
+
+
+class Rows(Record):
+    """One set of labelled pairs: a file below the rows folder, or a split of the hub data set; expected counts."""
+
+    file: str | None = None
+    split: str | None = None
+    rows: Positive | None = None
+    labels: dict[str, int] | None = None
+
+
+class Hub(Record):
+    """A data set on the Hugging Face hub, by name, or a local folder that `datasets.load_dataset` reads."""
+
+    path: str
+    name: str | None = None
+    revision: str | None = None
+
+
+class Sentences(Record):
+    """First sentences: lines of a text file, or one field of labelled rows (labels unused); n_lines is checked."""
+
+    file: str | None = None
+    hub: Hub | None = None
+    split: str | None = None
+    field: str | None = None
+    n_lines: Positive | None = None
+    min_words: Positive
+    max_words: Positive
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Sentences":
+        if (self.file is None) == (self.hub is None) or (self.hub and not (self.split and self.field)):
+            raise ValueError("first_sentences: expected a file, or hub with split and field")
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words: expected at most max_words, found {self.min_words} and {self.max_words}")
+        return self
+
+
+class Source(Record):
+    """One place where a task's rows are, with their expected counts."""
+
+    shown_as: str  # printed in every table
+    hub: Hub | None = None
+    columns: dict[Literal["sentence1", "sentence2", "label"], str]
+    label_names: dict[str, str] | None = None  # raw label -> label of the task
+    drop_labels: list[str] = []  # rows without a gold label
+    train: Rows
+    test: Rows
+    ready_made: str | None = None  # e.g. kshot/mrpc/16-{seed}/{split}.jsonl.gz
+    synthetic: dict[Name, str] = {}  # released synthetic rows, e.g. fewgen/mrpc/16-{seed}.jsonl.gz
+    synthetic_per_class: Positive | None = None
+    first_sentences: Sentences
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Source":
+        if set(self.columns) != {"sentence1", "sentence2", "label"}:
+            raise ValueError("columns: expected sentence1, sentence2 and label")
+        patterns = {"ready_made": self.ready_made, **{f"synthetic.{k}": v for k, v in self.synthetic.items()}}
+        for key, pattern in patterns.items():
+            wanted = {"seed", "split"} if key == "ready_made" else {"seed"}
+            if pattern is not None and {name for _, name, *_ in Formatter().parse(pattern) if name} != wanted:
+                raise ValueError(f"{key}: expected the places {sorted(wanted)} in braces, found {pattern!r}")
+        place = "split" if self.hub else "file"
+        for name in ("train", "test"):
+            if getattr(getattr(self, name), place) is None:
+                raise ValueError(f"{name}.{place}: expected a value")
+        return self
+
+
+class TaskFile(Task):
+    """One task file: the task and its sources."""
+
+    sources: dict[Literal["embedded", "local", "hub"], Source]
+
+    @model_validator(mode="after")
+    def _counted(self) -> "TaskFile":
+        for source, value in self.sources.items():
+            for part in ("train", "test"):
+                counts = getattr(value, part).labels
+                if counts is not None and set(counts) != set(self.labels):
+                    raise ValueError(f"sources.{source}.{part}.labels: expected one entry for each of {self.labels}, "
+                                     f"found {list(counts)}")  # fmt: skip
+        return self
