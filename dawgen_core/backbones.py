@@ -1,10 +1,11 @@
-"""The two frozen models: a T5 that classifies, a causal LM (CTRL) that generates, by hub id, folder or `tiny:`.
+"""The two frozen models: a T5 that classifies, a causal LM (CTRL first) that generates, by hub id, folder or `tiny:`.
 
 A backbone never learns: its parameters require no gradient, it runs in eval mode, `weights_digest` is the
 same before and after. Random models (`tiny:`) are transformers' own classes with seeded random weights.
 """
 
 import hashlib
+import inspect
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +19,6 @@ from torch import Tensor
 from dawgen_core.params import Backbone, Compute, ParamsError
 
 SENTINEL = "<extra_id_0>"  # [MASK] for T5
-CLASSES = {"t5": transformers.T5ForConditionalGeneration, "ctrl": transformers.CTRLLMHeadModel}
 
 
 class BackboneError(ValueError):
@@ -104,20 +104,38 @@ class Classifier(Frozen):
 
 
 class Generator(Frozen):
-    """A causal LM: hidden states from input embeddings, logits from hidden states."""
+    """A causal LM: hidden states from input embeddings, logits from hidden states by a linear head.
 
-    def states(self, inputs_BTD: Tensor, kept_BT: Tensor, **cache) -> Tensor:
-        """Last-layer hidden states [B, T, D]. The input is cloned: CTRL scales it in place."""
+    Errors: BackboneError for a model whose logits are something else (scaled or capped, say).
+    """
+
+    def __init__(self, model, tokenizer, name: str):
+        super().__init__(model, tokenizer, name)
+        self.head, self.positions = model.get_output_embeddings(), getattr(model.config, "max_position_embeddings", None)
+        self._counts_places = "position_ids" in inspect.signature(model.base_model.forward).parameters
+        ids_1T = torch.arange(min(3, self.n_vocab), device=self.device)[None]
+        with torch.no_grad():
+            logits_1TV = self.logits(self.states(self.embedding(ids_1T), torch.ones_like(ids_1T, dtype=torch.bool)))
+            whole_1TV = model(input_ids=ids_1T).logits
+        if (logits_1TV - whole_1TV).abs().max() > 1e-2 * whole_1TV.abs().max():
+            raise BackboneError(f"{name}: expected a causal LM whose logits are a linear head on its last hidden states, "
+                                f"found other logits ({model.config.model_type}); use CTRL, GPT-2 or Llama, say")
+
+    def states(self, inputs_BTD: Tensor, kept_BT: Tensor, cache: transformers.Cache | None = None) -> Tensor:
+        """Last-layer hidden states [B, T, D]; a cache is read and extended, kept_BT then covers its places too.
+
+        The input is cloned: CTRL scales it in place.
+        """
         kept = kept_BT.long()
-        positions_BT = (kept.cumsum(-1) - 1).clamp(min=0)[:, -inputs_BTD.shape[1] :]
+        places = {"position_ids": (kept.cumsum(-1) - 1).clamp(min=0)[:, -inputs_BTD.shape[1] :]}
         return self.model.base_model(
-            inputs_embeds=inputs_BTD.clone(), attention_mask=kept, position_ids=positions_BT,
-            use_cache=bool(cache), **cache,
+            inputs_embeds=inputs_BTD.clone(), attention_mask=kept, use_cache=cache is not None, past_key_values=cache,
+            **(places if self._counts_places else {}),
         ).last_hidden_state  # fmt: skip
 
     def logits(self, states_ND: Tensor) -> Tensor:
         """LM logits [N, V] in float32 or wider."""
-        logits_NV = self.model.get_output_embeddings()(states_ND)
+        logits_NV = self.head(states_ND)
         return logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
 
 
@@ -137,32 +155,41 @@ def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
 
 def load_classifier(backbone: Backbone, compute: Compute, texts: Iterable[str] = ()) -> Classifier:
     """The profile's T5. `texts` (training rows, template, label words) make the vocabulary of a tiny: model."""
-    return Classifier(*_load(backbone, compute, texts, transformers.AutoModelForSeq2SeqLM))
+    return Classifier(*_load(backbone, compute, texts))
 
 
 def load_generator(backbone: Backbone, compute: Compute, texts: Iterable[str] = ()) -> Generator:
     """The profile's causal LM; `texts` as for `load_classifier`."""
-    return Generator(*_load(backbone, compute, texts, transformers.AutoModelForCausalLM))
+    return Generator(*_load(backbone, compute, texts))
+
+
+def auto_class(backbone: Backbone):
+    """The class of transformers that makes such a model: sequence to sequence for T5, a causal LM for the others."""
+    return transformers.AutoModelForSeq2SeqLM if backbone.architecture == "t5" else transformers.AutoModelForCausalLM
 
 
 def config_of(backbone: Backbone) -> transformers.PretrainedConfig:
     """The configuration that a backbone's `shape` describes, without weights: for tiny: models and for counting."""
-    classes = {"t5": transformers.T5Config, "ctrl": transformers.CTRLConfig}
-    if unknown := [key for key in backbone.shape if not hasattr(classes[backbone.architecture](), key)]:
-        raise BackboneError(f"shape: expected keys of {classes[backbone.architecture].__name__}, found {unknown}")
-    if backbone.architecture == "t5":
-        return transformers.T5Config(**backbone.shape, decoder_start_token_id=0, dropout_rate=0.0, tie_word_embeddings=False)
-    return transformers.CTRLConfig(**backbone.shape)
+    try:
+        plain = transformers.AutoConfig.for_model(backbone.architecture)
+    except ValueError as error:
+        raise BackboneError("architecture: expected a model type that transformers knows, such as ctrl, gpt2 or llama, "
+                            f"found {backbone.architecture!r}") from error  # fmt: skip
+    if unknown := [key for key in backbone.shape if not hasattr(plain, key)]:
+        raise BackboneError(f"shape: expected keys of {type(plain).__name__}, found {unknown}")
+    still = {"decoder_start_token_id": 0, "dropout_rate": 0.0, "tie_word_embeddings": False}
+    return type(plain)(**backbone.shape, **(still if backbone.architecture == "t5" else {}))
 
 
-def _load(backbone: Backbone, compute: Compute, texts: Iterable[str], auto) -> tuple:
+def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
     device, dtype = device_of(compute), dtype_of(compute)
     if backbone.is_tiny:
         model = _tiny(backbone, texts).to(device=device, dtype=dtype)
         return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
     name, tokenizer = _from_pretrained(backbone)
     try:
-        model, report = auto.from_pretrained(name, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False,
+                                                             output_loading_info=True)  # fmt: skip
     except (OSError, SafetensorError) as error:
         raise BackboneError(f"model: expected whole weights for {name}, found {str(error).splitlines()[0]}") from error
     if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
@@ -200,7 +227,7 @@ def _tiny(backbone: Backbone, texts: Iterable[str]) -> torch.nn.Module:
     config = config_of(backbone.model_copy(update={"shape": backbone.shape | {"vocab_size": n_vocab}}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return CLASSES[backbone.architecture](config)
+        return auto_class(backbone).from_config(config)
 
 
 def _tiny_tokenizer(texts: Iterable[str], n_words: int | None):

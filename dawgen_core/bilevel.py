@@ -8,7 +8,7 @@ through the small net alone. Shapes: G stacked prompts (each with its own rows a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -28,15 +28,13 @@ class TokenReading:
     logit_BL: Tensor
     hidden_BLD: Tensor
 
-    def rows(self, part: slice) -> "TokenReading":
+    def rows(self, part: slice | Tensor) -> "TokenReading":
         return TokenReading(self.nll_BL[part], self.logit_BL[part], self.hidden_BLD[part])
 
 
 def read_tokens(layout: PromptLayout, q_GCSD: Tensor, reading: Reading) -> TokenReading:
-    """One pass of the frozen generator; differentiable in q_GCSD. Logits are made at scored tokens only."""
-    generator = layout.generator
-    inputs_BTD = layout.embed(q_GCSD, reading.ids_BT, reading.label_B, reading.prompt_B)
-    states_BTD = generator.states(inputs_BTD, reading.kept_BT)
+    """One pass of the frozen generator; differentiable in q_GCSD. The head reads scored tokens only."""
+    states_BTD, _ = layout.states(q_GCSD, reading.ids_BT, reading.kept_BT, reading.label_B, reading.prompt_B)
     rows_B1 = torch.arange(len(reading.ids_BT), device=reading.ids_BT.device)[:, None]
     hidden_BLD = states_BTD[rows_B1, reading.at_BL]
     row_N = rows_B1.expand_as(reading.at_BL)[reading.scored_BL]
@@ -52,36 +50,45 @@ def read_tokens(layout: PromptLayout, q_GCSD: Tensor, reading: Reading) -> Token
 
 def _target_logit(layout, q_GCSD, before_ND, target_N, label_N, prompt_N) -> tuple[Tensor, Tensor]:
     """(raw logit of the target token, logsumexp over the vocabulary and the learned end), both [N]."""
-    logits_NV = layout.generator.logits(before_ND)
+    head, n_vocab = layout.generator.head, layout.generator.n_vocab
+    total_N = losses.vocabulary_logsumexp(before_ND, head.weight, head.bias)
+    word_N = target_N.clamp(max=n_vocab - 1)
+    logit_N = (before_ND * head.weight[word_N]).sum(-1) + (0.0 if head.bias is None else head.bias[word_N])
     if layout.learned_eos:
-        ends_ND = layout.eos_rows(q_GCSD, label_N, prompt_N).to(before_ND.dtype)
-        logits_NV = torch.cat([logits_NV, (before_ND * ends_ND).sum(-1, keepdim=True)], dim=-1)
-        target_N = target_N.clamp(max=layout.generator.n_vocab)  # every learned end is the last column
-    return logits_NV.gather(-1, target_N[:, None]).squeeze(-1), logits_NV.logsumexp(-1)
+        end_N = (before_ND * layout.eos_rows(q_GCSD, label_N, prompt_N).to(before_ND.dtype)).sum(-1)
+        logit_N = torch.where(target_N >= n_vocab, end_N, logit_N)
+        total_N = torch.logaddexp(total_N, end_N.to(total_N.dtype))
+    return logit_N.to(total_N.dtype), total_N
 
 
 @dataclass
 class Batch:
-    """One stack of real rows: each of the G prompts has B rows; under[c] reads every row under the prompt of class c."""
+    """One stack of real rows: each of the G prompts has B rows. `under` reads all of them under class 0's prompt, then
+    all of them under class 1's, and so on."""
 
     own: Reading
-    under: list[Reading]
+    under: Reading
     n_prompts: int
 
     @classmethod
     def of(cls, layout: PromptLayout, rows_per_prompt: Sequence[Sequence], labels: Sequence[Sequence[int]]) -> "Batch":
         rows, flat = [row for part in rows_per_prompt for row in part], [label for part in labels for label in part]
-        prompts = [g for g, part in enumerate(labels) for _ in part]
-        under = [layout.read(rows, [c] * len(rows), prompts) for c in range(len(layout.task.labels))]
+        prompts, n_classes = [g for g, part in enumerate(labels) for _ in part], len(layout.task.labels)
+        under = layout.read(rows * n_classes, [c for c in range(n_classes) for _ in rows], prompts * n_classes)
         return cls(layout.read(rows, flat, prompts), under, len(labels))
 
     def part(self, g: int) -> slice:
         size = len(self.own.label_B) // self.n_prompts
         return slice(g * size, (g + 1) * size)
 
+    def under_labels(self, labels: range) -> Reading:
+        size = len(self.own.label_B)
+        part = slice(labels.start * size, labels.stop * size)
+        return Reading(*(getattr(self.under, field.name)[part] for field in fields(Reading)))
+
 
 class PromptLoss:
-    """L(Q; W) of one kind for one prompt of the stack: E1 for `mle`, E2 for `fewgen`, E6 for `dawgen`."""
+    """L(Q; W) of one kind for one prompt of the stack: E1 for `mle`, E6 for `dawgen`, E2 for the others."""
 
     def __init__(self, kind: str, settings: GeneratorTuning, net: WeightNet | None):
         self.kind, self.settings, self.net = kind, settings, net
@@ -115,16 +122,36 @@ def virtual_step(q_GCSD: Tensor, loss: Tensor, *, lr: float) -> Tensor:
 
 
 def discrimination_gradient(
-    layout: PromptLayout, virtual_GCSD: Tensor, batch: Batch, form: str
-) -> tuple[list[float], Tensor]:
-    """L_disc of each prompt at the virtual point, and v, its gradient with respect to the virtual Q."""
-    under = [read_tokens(layout, virtual_GCSD, reading) for reading in batch.under]
-    score_BLC = torch.stack([r.logit_BL if form == "raw_logit" else -r.nll_BL for r in under], dim=-1)
-    parts = [batch.part(g) for g in range(batch.n_prompts)]
-    own = batch.own
-    values = [losses.discrimination_loss(score_BLC[p], own.label_B[p], own.scored_BL[p], form=form) for p in parts]
-    (v_GCSD,) = torch.autograd.grad(torch.stack(values).sum(), virtual_GCSD)
-    return [v.item() for v in values], v_GCSD
+    layout: PromptLayout, virtual_GCSD: Tensor, batch: Batch, settings: GeneratorTuning
+) -> tuple[Tensor, Tensor]:
+    """L_disc of each prompt at the virtual point [G], and v, its gradient with respect to the virtual Q.
+
+    `joint` reads the rows under all labels in one pass. `by_label` holds one label's graph at a time: the gradient
+    through a label's scores needs the other labels' scores as numbers only, which cost C - 1 more passes without a graph.
+    """
+    n_classes, own = len(layout.task.labels), batch.own
+
+    def scores(labels: range) -> Tensor:
+        seen = read_tokens(layout, virtual_GCSD, batch.under_labels(labels))
+        score_BL = seen.logit_BL if settings.discrimination == "raw_logit" else -seen.nll_BL
+        return score_BL.unflatten(0, (len(labels), -1)).permute(1, 2, 0)
+
+    joint = settings.discrimination_pass == "joint"
+    *others, last = [range(n_classes)] if joint else [range(c, c + 1) for c in range(n_classes)]
+    with torch.no_grad():
+        known = [scores(labels) for labels in others]
+    last_BLC = scores(last)
+    score_BLC = torch.cat([*known, last_BLC.detach()], dim=-1).requires_grad_()
+    values_G = torch.stack([
+        losses.discrimination_loss(score_BLC[p], own.label_B[p], own.scored_BL[p], form=settings.discrimination)
+        for p in map(batch.part, range(batch.n_prompts))
+    ])  # fmt: skip
+    (slope_BLC,) = torch.autograd.grad(values_G.sum(), score_BLC)
+    (v_GCSD,) = torch.autograd.grad(last_BLC, virtual_GCSD, slope_BLC[..., last.start : last.stop])
+    for labels in others:
+        part_BLC = scores(labels)
+        v_GCSD = v_GCSD + torch.autograd.grad(part_BLC, virtual_GCSD, slope_BLC[..., labels.start : labels.stop])[0]
+    return values_G.detach(), v_GCSD
 
 
 def derivative_along(function: Callable[[Tensor], tuple[Tensor, ...]], at: Tensor, direction: Tensor):
@@ -163,6 +190,7 @@ def weight_gradients(
 
 def new_loss(layout: PromptLayout, kind: str, seed: int, settings: GeneratorTuning):
     """The loss of a kind with its seeded weight net, and that net's optimiser in a list (empty for `mle`)."""
+    settings = settings.of(kind)
     if kind == "mle":
         return PromptLoss("mle", settings, None), []
     random = samplers.seeded(seed, samplers.NET)
@@ -171,19 +199,18 @@ def new_loss(layout: PromptLayout, kind: str, seed: int, settings: GeneratorTuni
     return PromptLoss(kind, settings, net), [optimiser]
 
 
-def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch, settings: GeneratorTuning) -> list[dict]:
+def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch) -> list[dict]:
     """One step of Algorithm 1 on one batch: steps (a) and (b) update every W, (c) leaves its gradient in q_GCSD.grad.
 
-    Step (c) reuses the token losses of (a), since Q has not moved in between.
+    Step (c) reuses the token losses of (a), since Q has not moved in between. All terms share their settings.
     """
+    settings = terms[0].settings
 
     def read(q: Tensor) -> tuple[TokenReading, Tensor | None]:
         if terms[0].kind != "mle" and settings.alignment == "prompt_contrast":
-            under = [read_tokens(layout, q, reading) for reading in batch.under]
-            rows = torch.arange(len(batch.own.label_B), device=q.device)
-            own = [torch.stack(list(parts), 1)[rows, batch.own.label_B] for parts in zip(
-                *((u.nll_BL, u.logit_BL, u.hidden_BLD) for u in under), strict=True)]  # fmt: skip
-            return TokenReading(*own), torch.stack([u.hidden_BLD for u in under], dim=1)
+            under, size = read_tokens(layout, q, batch.under), len(batch.own.label_B)
+            own = under.rows(batch.own.label_B * size + torch.arange(size, device=q.device))
+            return own, under.hidden_BLD.unflatten(0, (-1, size)).transpose(0, 1)
         return read_tokens(layout, q, batch.own), None
 
     def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -197,10 +224,10 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch, settin
         return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
 
     seen, under = read(q_GCSD)
-    disc = [float("nan")] * len(terms)
+    disc = torch.full((len(terms),), torch.nan)
     if net_optimisers:
         virtual = virtual_step(q_GCSD, total(losses_now()), lr=settings.virtual_lr)  # (a)
-        disc, v = discrimination_gradient(layout, virtual, batch, settings.discrimination)
+        disc, v = discrimination_gradient(layout, virtual, batch, settings)
 
         def moving(q: Tensor) -> tuple[Tensor, ...]:
             tokens, others = read(q)
@@ -217,6 +244,6 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch, settin
     (q_GCSD.grad,) = torch.autograd.grad(total(parts), q_GCSD)  # (c)
     return [
         {"loss": losses.dawgen_loss(weighted, aligned).item(), "lm_loss": weighted.item(), "alignment": aligned.item(),
-         "discrimination": disc[g], "largest_weight": weight.max().item()}
+         "discrimination": disc[g].item(), "largest_weight": weight.max().item()}
         for g, (weighted, aligned, weight) in enumerate(parts)
     ]  # fmt: skip

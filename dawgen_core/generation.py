@@ -131,16 +131,16 @@ def decode(
     penalty_B = torch.full((len(openings),), penalty, device=device)
     end_rows_BD = layout.eos_rows(q_1CSD, label_B, prompt_B) if layout.learned_eos else None
     positions = getattr(generator.model.config, "max_position_embeddings", None) or 2**31
-    limits = [min(settings.max_new_tokens, positions - len(o) - 1) for o in openings]
+    limits = [min(settings.max_new_tokens, positions - layout.n_past - len(o) - 1) for o in openings]
     if min(limits) < 1:
         raise ValueError(f"max_first_tokens: expected room for sentence 2 in {positions} positions, found {width} taken")
     limit_B = torch.tensor(limits, device=device)
 
-    cache, states_BTD = DynamicCache(), layout.embed(q_1CSD, ids_BT, label_B, prompt_B)
+    cache = DynamicCache()
+    states_BTD, kept_BT = layout.states(q_1CSD, ids_BT, kept_BT, label_B, prompt_B, cache)
     chosen, ended_B = [], torch.zeros(len(openings), dtype=torch.bool, device=device)
     log_prob_B = torch.zeros(len(openings), dtype=torch.float64, device=device)
     for step in range(max(limits) + 1):
-        states_BTD = generator.states(states_BTD, kept_BT, past_key_values=cache)
         logits_BV = generator.logits(states_BTD[:, -1])
         if end_rows_BD is not None:
             ends_B1 = (states_BTD[:, -1] * end_rows_BD.to(states_BTD.dtype)).sum(-1, keepdim=True)
@@ -155,7 +155,8 @@ def decode(
             break
         seen_BV.scatter_(1, choice_B[:, None], True)
         kept_BT = torch.cat([kept_BT, kept_BT.new_ones(len(openings), 1)], dim=1)
-        states_BTD = generator.embedding(choice_B.clamp(max=generator.n_vocab - 1)[:, None])
+        words_B1D = generator.embedding(choice_B.clamp(max=generator.n_vocab - 1)[:, None])
+        states_BTD = generator.states(words_B1D, kept_BT, cache)
     out = []
     for row_T, ended, log_prob in zip(torch.stack(chosen, 1).tolist(), ended_B.tolist(), log_prob_B.tolist(), strict=True):
         ids = row_T[: row_T.index(end)] if end in row_T else row_T

@@ -4,13 +4,61 @@ Shapes: B rows, L scored tokens (padded), C classes, D width. `scored_BL` is Tru
 Every function returns a scalar and modifies nothing.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 DISCRIMINATION_FORMS = ("log_ratio", "ratio", "raw_logit")
 ALIGNMENT_READINGS = ("class_triplet", "prompt_contrast")
 WEIGHTED_OVER = ("batch", "per_label")
+
+
+def vocabulary_logsumexp(states_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, *, n_at_once: int = 2**24) -> Tensor:
+    """log sum_v exp(w_v . h + b_v) of each state h, [N] in float32 or wider, without the [N, V] logits in memory.
+
+    At most n_at_once logits exist at a time. Differentiable once, in the states alone, in reverse and forward
+    mode: the derivative, the mean output row under the softmax, is made on the way and costs N x D numbers.
+    """
+    if not torch.is_grad_enabled():
+        return torch.cat([logits_NV.logsumexp(-1) for logits_NV in _logits(states_ND, weight_VD, bias_V, n_at_once)])
+    return _LogSumExp.apply(states_ND, weight_VD, bias_V, n_at_once)[0]
+
+
+def _logits(states_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, n_at_once: int) -> Iterator[Tensor]:
+    wide = torch.promote_types(states_ND.dtype, torch.float32)
+    for part_ND in states_ND.split(max(1, n_at_once // len(weight_VD))):
+        yield F.linear(part_ND, weight_VD, bias_V).to(wide)
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(states_ND, weight_VD, bias_V, n_at_once):
+        totals, means = [], []
+        for logits_NV in _logits(states_ND, weight_VD, bias_V, n_at_once):
+            totals.append(logits_NV.logsumexp(-1))
+            means.append((logits_NV - totals[-1][:, None]).exp_().to(weight_VD.dtype) @ weight_VD)
+        return torch.cat(totals), torch.cat(means)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+        ctx.save_for_forward(output[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_N, _):
+        (mean_ND,) = ctx.saved_tensors
+        return (grad_N[:, None] * mean_ND).to(mean_ND.dtype), None, None, None
+
+    @staticmethod
+    def jvp(ctx, move_ND, *_):
+        (mean_ND,) = ctx.saved_tensors
+        along_N = (move_ND * mean_ND).sum(-1)
+        return along_N.to(torch.promote_types(along_N.dtype, torch.float32)), None
 
 
 def lm_loss(nll_BL: Tensor, scored_BL: Tensor) -> Tensor:

@@ -25,10 +25,10 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Backbone(Record):
-    """A frozen model: a hub id, a local folder, or `tiny:t5` / `tiny:ctrl` (random weights of the given shape)."""
+    """A frozen model: a hub id, a local folder, or `tiny:ARCHITECTURE` (random weights of the given shape)."""
 
     model: str
-    architecture: Literal["t5", "ctrl"]
+    architecture: Name  # transformers' model type: t5 for the classifier, ctrl, gpt2, llama, ... for the generator
     shape: dict[str, int | float | str | bool]  # config values: built for tiny:, checked against the config otherwise
     n_words: Positive | None = None  # tiny: only: how many words of the training rows become tokens
 
@@ -40,9 +40,8 @@ class Backbone(Record):
     def _tiny(self) -> "Backbone":
         if self.is_tiny and self.model != f"tiny:{self.architecture}":
             raise ValueError(f"expected tiny:{self.architecture} for architecture {self.architecture}")
-        width = {"t5": "d_model", "ctrl": "n_embd"}[self.architecture]
-        if width not in self.shape:
-            raise ValueError(f"shape: expected {width} among its keys, found {list(self.shape)}")
+        if not (widths := {"d_model", "n_embd", "hidden_size"}) & set(self.shape):
+            raise ValueError(f"shape: expected one of {sorted(widths)} among its keys, found {list(self.shape)}")
         if self.is_tiny != (self.n_words is not None):
             raise ValueError("n_words: expected for tiny: models, and for them only")
         return self
@@ -59,8 +58,8 @@ class Compute(Record):
 class GeneratorTuning(Record):
     """Algorithm 1."""
 
-    kinds: list[Literal["mle", "fewgen", "dawgen"]]
-    prompt: Literal["soft"]
+    kinds: list[Literal["mle", "fewgen", "dawgen", "fewgen_original"]]
+    prompt: Literal["soft", "prefix"]
     steps: Literal["by_classes"] | Annotated[int, Field(ge=3)]  # by_classes: 160 per class (320 for two, 480 for three)
     rows_per_class: Annotated[int, Field(ge=2)]
     lr: Rate
@@ -71,6 +70,7 @@ class GeneratorTuning(Record):
     net_lr: Rate
     net_weight_decay: Annotated[float, Field(ge=0)]
     discrimination: Literal["log_ratio", "ratio", "raw_logit"]
+    discrimination_pass: Literal["joint", "by_label"]  # all labels in one pass, or one label's graph at a time
     alignment: Literal["class_triplet", "prompt_contrast"]
     margin: Annotated[float, Field(ge=0)]
     weights_over: Literal["batch", "per_label"]
@@ -81,6 +81,11 @@ class GeneratorTuning(Record):
 
     def n_steps(self, n_classes: int) -> int:
         return 160 * n_classes if self.steps == "by_classes" else self.steps
+
+    def of(self, kind: str) -> "GeneratorTuning":
+        """The settings of a kind: `fewgen_original` is FewGen as its authors run it, whatever the others do."""
+        original = {"net_reads": "loss", "discrimination": "raw_logit", "weights_over": "batch"}
+        return self.model_copy(update=original) if kind == "fewgen_original" else self
 
 
 class Generation(Record):
@@ -142,8 +147,8 @@ class Profile(Record):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name}: expected at least one and no repeats, found {values}")
-        if (self.classifier.architecture, self.generator.architecture) != ("t5", "ctrl"):
-            raise ValueError("architecture: expected t5 for the classifier and ctrl for the generator")
+        if self.classifier.architecture != "t5" or self.generator.architecture == "t5":
+            raise ValueError("architecture: expected t5 for the classifier and a causal LM for the generator")
         if self.generation.on_length == "close" and not self.random_models:
             raise ValueError("generation.on_length: `close` is for random models only; expected reject")
         if self.random_models != (self.classifier.is_tiny or self.generator.is_tiny):

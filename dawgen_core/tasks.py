@@ -27,7 +27,7 @@ class GeneratorTexts(Record):
     control_code: str
     prefix: dict[str, str]
     infix: str
-    mode: Literal["given_first"]
+    mode: Literal["given_first", "both"]
 
 
 class Decode(Record):

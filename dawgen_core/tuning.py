@@ -49,14 +49,16 @@ class TunedGenerator:
 def tune_generators(
     layout: PromptLayout, jobs: Sequence[GeneratorJob], settings: GeneratorTuning, *, progress: bool = True
 ) -> list[TunedGenerator]:
-    """Algorithm 1 for every job, in stacks; same batches and steps for every kind of one seed.
+    """Algorithm 1 for every job, in stacks; same batches and steps for `mle`, `fewgen` and `dawgen` of one seed.
+
+    `fewgen_original` draws two rows of any class per step, as many steps as make FewGen's 20 epochs at 16 shots.
 
     Returns Q [C, S, D], the weight net (None for `mle`) and a trace row per step: losses, largest weight.
     The generator is not modified. Errors: DivergedError on a non-finite loss.
     """
     out: dict[int, TunedGenerator] = {}
-    for learns_weights in (False, True):
-        numbers = [i for i, job in enumerate(jobs) if (job.kind != "mle") == learns_weights]
+    for kinds in (("mle",), ("fewgen", "dawgen"), ("fewgen_original",)):
+        numbers = [i for i, job in enumerate(jobs) if job.kind in kinds]
         for start in range(0, len(numbers), settings.stack):
             chunk = numbers[start : start + settings.stack]
             out |= dict(zip(chunk, _tune_stack(layout, [jobs[i] for i in chunk], settings, progress), strict=True))
@@ -71,7 +73,8 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
     made = [bilevel.new_loss(layout, job.kind, job.seed, settings) for job in jobs]
     terms, net_optimisers = [term for term, _ in made], [one for _, found in made for one in found]
     random = [samplers.seeded(job.seed, samplers.BATCHES) for job in jobs]
-    streams = [samplers.class_balanced(j.labels, settings.rows_per_class, r) for j, r in zip(jobs, random, strict=True)]
+    streams = [samplers.cycle(len(j.rows), 2, r) if j.kind == "fewgen_original" else
+               samplers.class_balanced(j.labels, settings.rows_per_class, r) for j, r in zip(jobs, random, strict=True)]
     tuned = [TunedGenerator(q, term.net) for q, term in zip(q_GCSD, terms, strict=True)]
     kinds = ", ".join(dict.fromkeys(job.kind for job in jobs))
     for step in tqdm(range(n_steps), desc=f"generators ({kinds})", disable=not progress, leave=False):
@@ -79,7 +82,7 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         batch = bilevel.Batch.of(layout, rows, labels)
-        found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch, settings)
+        found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch)
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
         schedule.step()

@@ -43,4 +43,4 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
 def on_meta(backbone: Backbone) -> torch.nn.Module:
     """The whole model on the meta device: every shape, no memory, no download."""
     with torch.device("meta"):
-        return backbones.CLASSES[backbone.architecture](backbones.config_of(backbone))
+        return backbones.auto_class(backbone).from_config(backbones.config_of(backbone))

@@ -74,7 +74,7 @@ def step(cases, kinds):
     q_GCSD = torch.stack([case.q_CSD for case in cases]).requires_grad_()
     optimisers = [case.optimiser(term) for case, term in zip(cases, terms, strict=True) if term.net]
     batch = bilevel.Batch.of(first.layout, [case.rows for case in cases], [case.labels for case in cases])
-    found = bilevel.algorithm_1_step(first.layout, q_GCSD, terms, optimisers, batch, first.settings)
+    found = bilevel.algorithm_1_step(first.layout, q_GCSD, terms, optimisers, batch)
     return terms, q_GCSD.grad, found
 
 
@@ -243,7 +243,7 @@ def padded_reading(reading: prompts.Reading, extra: int) -> prompts.Reading:
 def test_padding_does_not_matter(generators, smoke, mrpc, name):
     case = Setting(mrpc, generators[name], smoke.generator_tuning)
     batch = bilevel.Batch.of(case.layout, [case.rows], [case.labels])
-    longer = bilevel.Batch(padded_reading(batch.own, 4), [padded_reading(r, 4) for r in batch.under], 1)
+    longer = bilevel.Batch(padded_reading(batch.own, 4), padded_reading(batch.under, 4), 1)
     q_1CSD = case.q_CSD[None]
     plain, wide = (bilevel.read_tokens(case.layout, q_1CSD, b.own) for b in (batch, longer))
     scored_BL, n = batch.own.scored_BL, batch.own.scored_BL.shape[1]
@@ -252,7 +252,7 @@ def test_padding_does_not_matter(generators, smoke, mrpc, name):
     results = []
     for one in (batch, longer):
         term, q_GCSD = case.term("dawgen"), q_1CSD.clone().requires_grad_()
-        bilevel.algorithm_1_step(case.layout, q_GCSD, [term], [case.optimiser(term)], one, case.settings)
+        bilevel.algorithm_1_step(case.layout, q_GCSD, [term], [case.optimiser(term)], one)
         results.append([q_GCSD.grad, *(p.grad for p in term.net.parameters())])
     assert all((a - b).norm() <= 1e-9 * a.norm() + 1e-15 for a, b in zip(*results, strict=True))
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from dawgen_core import backbones, prompts
 from dawgen_core.artifacts import ArtifactError
 from dawgen_core.audit.inputs import generator_input
-from dawgen_core.data import adapters
+from dawgen_core.data import adapters, encoding
 
 PREFIX = {"not_equivalent": "Sentence 1 is different from Sentence 2. Sentence 1:", "equivalent": "Sentence 1:"}
 
@@ -127,7 +127,7 @@ def frame(first: str, second: str, label: str) -> pd.DataFrame:
 
 
 def encode(task, classifier, rows, **options):
-    return prompts.encode_pairs(task, classifier, rows, **{"max_tokens": 40, **options})
+    return encoding.encode_pairs(task, classifier, rows, **{"max_tokens": 40, **options})
 
 
 @pytest.fixture(params=["mrpc", "sick"])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dawgen_core import backbones, losses, prompts, samplers, surgery, tuning
+from dawgen_core.data import encoding
 from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tuning import Condition, DivergedError, GeneratorJob, predict, tune_prompts
 
@@ -34,7 +35,7 @@ def split(mrpc_rows):
 @pytest.fixture(scope="module")
 def pairs(split, mrpc, classifier):
     """(real, synthetic, dev): the synthetic rows are real ones with the wrong labels, so that gradients conflict."""
-    train, dev = (prompts.encode_pairs(mrpc, classifier, part, max_tokens=64) for part in split)
+    train, dev = (encoding.encode_pairs(mrpc, classifier, part, max_tokens=64) for part in split)
     return train, flipped(EncodedPairs(train.ids[::-1], train.labels[::-1], 0)), dev
 
 
