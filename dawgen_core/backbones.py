@@ -106,20 +106,20 @@ class Classifier(Frozen):
 class Generator(Frozen):
     """A causal LM: hidden states from input embeddings, logits from hidden states by a linear head.
 
-    Errors: BackboneError for a model whose logits are something else (scaled or capped, say).
+    Errors: BackboneError for a model whose logits are something else (scaled or capped, say) or depend on padding.
     """
 
     def __init__(self, model, tokenizer, name: str):
         super().__init__(model, tokenizer, name)
         self.head, self.positions = model.get_output_embeddings(), getattr(model.config, "max_position_embeddings", None)
         self._counts_places = "position_ids" in inspect.signature(model.base_model.forward).parameters
-        ids_1T = torch.arange(min(3, self.n_vocab), device=self.device)[None]
-        with torch.no_grad():
-            logits_1TV = self.logits(self.states(self.embedding(ids_1T), torch.ones_like(ids_1T, dtype=torch.bool)))
-            whole_1TV = model(input_ids=ids_1T).logits
-        if (logits_1TV - whole_1TV).abs().max() > 1e-2 * whole_1TV.abs().max():
+        ids_1T = torch.arange(4, device=self.device)[None] % self.n_vocab
+        with torch.no_grad():  # behind a place of padding
+            logits_1TV = self.logits(self.states(self.embedding(ids_1T), ids_1T > 0))[:, 1:]
+            whole_1TV = model(input_ids=ids_1T[:, 1:]).logits
+        if not (logits_1TV - whole_1TV).abs().max() <= 1e-2 * whole_1TV.abs().max():  # NaN counts as other
             raise BackboneError(f"{name}: expected a causal LM whose logits are a linear head on its last hidden states, "
-                                f"found other logits ({model.config.model_type}); use CTRL, GPT-2 or Llama, say")
+                                f"padded or not, found others ({model.config.model_type}); use CTRL, GPT-2 or Llama, say")
 
     def states(self, inputs_BTD: Tensor, kept_BT: Tensor, cache: transformers.Cache | None = None) -> Tensor:
         """Last-layer hidden states [B, T, D]; a cache is read and extended, kept_BT then covers its places too.

@@ -207,7 +207,7 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch) -> lis
     settings = terms[0].settings
 
     def read(q: Tensor) -> tuple[TokenReading, Tensor | None]:
-        if terms[0].kind != "mle" and settings.alignment == "prompt_contrast":
+        if settings.alignment == "prompt_contrast" and any(term.kind == "dawgen" for term in terms):
             under, size = read_tokens(layout, q, batch.under), len(batch.own.label_B)
             own = under.rows(batch.own.label_B * size + torch.arange(size, device=q.device))
             return own, under.hidden_BLD.unflatten(0, (-1, size)).transpose(0, 1)

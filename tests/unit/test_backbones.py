@@ -115,6 +115,56 @@ def test_left_padding_does_not_matter_to_the_generator(generator64):
 
 # ---- frozen, digested, seeded
 
+SHAPES = {
+    "ctrl": {"n_embd": 8, "n_head": 2, "n_layer": 2, "dff": 12, "n_positions": 32, "initializer_range": 0.2},
+    "gpt2": {"n_embd": 8, "n_head": 2, "n_layer": 2, "n_positions": 32, "initializer_range": 0.2},
+    "gpt_neox": {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 12},
+    "opt": {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "ffn_dim": 12, "word_embed_proj_dim": 8},
+    "llama": {"hidden_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "num_hidden_layers": 2,
+              "intermediate_size": 12},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
+def test_any_causal_lm_generates(smoke, mrpc, texts, name, prompt):
+    """Built by its model type alone; left padding and a cache change nothing."""
+    spec = Backbone(model=f"tiny:{name}", architecture=name, shape=SHAPES[name], n_words=9)
+    lm = backbones.load_generator(spec, smoke.compute, texts[:1])
+    lm.model.double()
+    layout = prompts.PromptLayout(mrpc, lm, smoke.generator_tuning.model_copy(update={"prompt": prompt}))
+    q_GCSD = layout.initial().double()[None]
+    ids = layout.opening(0, [5, 6]) + [7, 8]
+    label, whose = torch.tensor([0]), torch.tensor([0])
+    whole, _ = layout.states(q_GCSD, torch.tensor([ids]), torch.ones(1, len(ids)).bool(), label, whose)
+    kept, cache = torch.tensor([[False] * 3 + [True] * (len(ids) - 1)]), transformers.DynamicCache()
+    left, kept = layout.states(q_GCSD, torch.tensor([[9, 9, 9, *ids[:-1]]]), kept, label, whose, cache)
+    assert (left[0, 3:] - whole[0, :-1]).abs().max() < 1e-9
+    last = lm.states(lm.embedding(torch.tensor([ids[-1:]])), torch.cat([kept, torch.ones(1, 1).bool()], 1), cache)
+    assert (last[0, -1] - whole[0, -1]).abs().max() < 1e-9
+
+
+def test_a_causal_lm_that_depends_on_padding_is_refused(generator):
+    """BLOOM takes no positions and does not stand padding on the left in transformers 5."""
+    config = transformers.BloomConfig(vocab_size=generator.n_vocab, hidden_size=8, n_head=2, n_layer=2)
+    with pytest.raises(BackboneError, match="padded or not, found others .bloom"):
+        backbones.Generator(transformers.BloomForCausalLM(config).double(), generator.tokenizer, "bloom")
+
+
+def test_a_causal_lm_whose_logits_are_not_its_heads_is_refused(generator):
+    config = transformers.Gemma2Config(vocab_size=generator.n_vocab, hidden_size=8, intermediate_size=12, head_dim=4,
+                                       num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+                                       final_logit_softcapping=0.05, pad_token_id=0)  # fmt: skip
+    with pytest.raises(BackboneError, match="expected a causal LM whose logits are a linear head.*gemma2"):
+        backbones.Generator(transformers.Gemma2ForCausalLM(config), generator.tokenizer, "capped")
+
+
+def test_an_unknown_architecture_is_refused(smoke, texts):
+    spec = Backbone(model="tiny:nothing", architecture="nothing", shape={"n_embd": 8}, n_words=9)
+    with pytest.raises(BackboneError, match="expected a model type that transformers knows"):
+        backbones.load_generator(spec, smoke.compute, texts[:1])
+
+
 @pytest.mark.parametrize("name", ["classifier", "generator"])
 def test_frozen(request, name):
     frozen = request.getfixturevalue(name)

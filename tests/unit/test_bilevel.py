@@ -80,20 +80,41 @@ def step(cases, kinds):
 
 # ---- the reference: one row at a time, no padding, plain autograd
 
+def past(layout, q_CSD, c):
+    """Keys and values of control code and prefix of prompt c in a cache, place by place, and how many places."""
+    model, words, cache = layout.generator.model.base_model, layout.state_ids[c], transformers.DynamicCache()
+    n_code, n_places = len(layout.code_ids), max(map(len, layout.state_ids))
+    frozen = model(input_ids=torch.tensor([layout.code_ids]), use_cache=True).past_key_values
+    n_heads, width = frozen.layers[0].keys.shape[1], frozen.layers[0].keys.shape[3]
+    for i, layer in enumerate(frozen.layers):
+        sides = []
+        for s, code in enumerate((layer.keys, layer.values)):
+            rows = [q_CSD[c, layout.n_slots + (2 * i + s) * n_places + place] for place in range(len(words))]
+            sides.append(torch.cat([code, torch.stack([r.view(n_heads, width) for r in rows], 1)[None]], dim=2))
+        cache.update(*sides, i)
+    return cache, n_code + len(words)
+
+
 def read(layout, q_CSD, row, c):
-    """(log-probabilities, raw logits, hidden states) of the tokens of sentence 2 and its end under prompt c."""
+    """(log-probabilities, raw logits, hidden states) of the scored tokens under prompt c."""
     generator, n = layout.generator, layout.generator.n_vocab
     opening = layout.opening(c, row[0])
     ids = opening + row[1] + [layout.eos_ids[c]]
     table = generator.model.get_input_embeddings().weight
     vectors = torch.stack([q_CSD[c, i - n] if i >= n else table[i] for i in ids])
-    hidden = generator.model.base_model(inputs_embeds=vectors[None].clone()).last_hidden_state[0]
+    before, n_before = past(layout, q_CSD, c) if layout.settings.prompt == "prefix" else (None, 0)
+    places = torch.arange(n_before, n_before + len(ids))[None]
+    hidden = generator.model.base_model(
+        inputs_embeds=vectors[None].clone(), past_key_values=before, position_ids=places, use_cache=before is not None
+    ).last_hidden_state[0]
     logits = generator.model.get_output_embeddings()(hidden)
     if layout.learned_eos:
         logits = torch.cat([logits, hidden @ q_CSD[c, layout.eos_ids[c] - n][:, None]], dim=1)
-    at = range(len(opening), len(ids))
+    at = [*range(len(opening), len(ids))]
+    if layout.both:  # sentence 1 and its end, which stand before the infix
+        at = [*range(len(opening) - len(layout.infix_ids) - len(row[0]) - 1, len(opening) - len(layout.infix_ids)), *at]
     raw = torch.stack([logits[t - 1, min(ids[t], n)] for t in at])
-    return raw - torch.stack([logits[t - 1].logsumexp(0) for t in at]), raw, hidden[list(at)]
+    return raw - torch.stack([logits[t - 1].logsumexp(0) for t in at]), raw, hidden[at]
 
 
 def total_loss(case, q_CSD, net, kind):
@@ -181,18 +202,40 @@ GRID = [("fewgen", reads, form, "class_triplet") for reads, form in product(INPU
 GRID += [("dawgen", *rest) for rest in product(INPUTS, FORMS, READINGS)]
 
 
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
 @pytest.mark.parametrize("name", ["ctrl", "gpt2"])
 @pytest.mark.parametrize("kind, reads, form, alignment", GRID)
-def test_meta_gradient_equals_second_order_autograd(generators, smoke, mrpc, name, kind, reads, form, alignment):
+def test_meta_gradient_equals_second_order_autograd(generators, smoke, mrpc, name, prompt, kind, reads, form, alignment):
     check_step(Setting(mrpc, generators[name], smoke.generator_tuning, net_reads=reads, discrimination=form,
-                       alignment=alignment), kind)  # fmt: skip
+                       alignment=alignment, prompt=prompt), kind)  # fmt: skip
 
 
 @pytest.mark.parametrize("options", [
     {"weights_over": "per_label"}, {"eos": "learned"}, {"margin": 0.0}, {"margin": 0.0, "alignment": "prompt_contrast"},
+    {"eos": "learned", "prompt": "prefix"}, {"discrimination_pass": "by_label"},
+    {"discrimination_pass": "by_label", "eos": "learned", "prompt": "prefix", "discrimination": "raw_logit"},
 ], ids=str)  # fmt: skip
 def test_meta_gradient_with_three_classes_and_other_options(generators, smoke, sick, options):
     check_step(Setting(sick, generators["ctrl"], smoke.generator_tuning, **options), "dawgen")
+
+
+def both(task):
+    """The task with sentence 1 generated, and so scored, too."""
+    return task.model_copy(update={"generator": task.generator.model_copy(update={"mode": "both"})})
+
+
+@pytest.mark.parametrize("options", [{}, {"prompt": "prefix"}, {"eos": "learned"}], ids=str)
+def test_meta_gradient_when_both_sentences_are_scored(generators, smoke, mrpc, options):
+    check_step(Setting(both(mrpc), generators["gpt2"], smoke.generator_tuning, **options), "dawgen")
+
+
+def test_fewgen_original_reads_losses_and_raw_logits_whatever_the_profile_says(generators, smoke, mrpc):
+    settings = smoke.generator_tuning.model_copy(update={"net_reads": "hidden", "discrimination": "ratio"})
+    layout = prompts.PromptLayout(mrpc, generators["ctrl"], settings)
+    term, _ = bilevel.new_loss(layout, "fewgen_original", 0, settings)
+    assert (term.settings.net_reads, term.settings.discrimination, term.net.reads) == ("loss", "raw_logit", "loss")
+    term, _ = bilevel.new_loss(layout, "fewgen", 0, settings)
+    assert term.settings is settings and term.net.reads == "hidden"
 
 
 @pytest.mark.parametrize("eos", ["token", "learned"])
@@ -212,6 +255,19 @@ def test_every_option_is_another_method(generators, smoke, mrpc):
         (term,), _, _ = step([case], [kind])
         seen.add(round(term.net.outer.weight.grad.norm().item(), 15))
     assert len(seen) == len(GRID)
+
+
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
+def test_one_label_at_a_time_is_the_joint_pass(generators, smoke, sick, prompt):
+    """Same values, same gradient: the two differ in memory only."""
+    found = {}
+    for way in ("joint", "by_label"):
+        case = Setting(sick, generators["gpt2"], smoke.generator_tuning, prompt=prompt, discrimination_pass=way)
+        batch = bilevel.Batch.of(case.layout, [case.rows] * 2, [case.labels] * 2)
+        virtual = torch.stack([case.q_CSD, case.q_CSD * 0.9]).requires_grad_()
+        found[way] = bilevel.discrimination_gradient(case.layout, virtual, batch, case.settings)
+    for joint, by_label in zip(found["joint"], found["by_label"], strict=True):
+        assert (joint - by_label).norm() <= 1e-12 * joint.norm()
 
 
 @pytest.mark.parametrize("alignment", READINGS)
@@ -257,13 +313,17 @@ def test_padding_does_not_matter(generators, smoke, mrpc, name):
     assert all((a - b).norm() <= 1e-9 * a.norm() + 1e-15 for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("mode", ["given_first", "both"])
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
 @pytest.mark.parametrize("eos", ["token", "learned"])
-def test_tokens_are_read_as_one_row_at_a_time(generators, smoke, mrpc, eos):
-    case = Setting(mrpc, generators["gpt2"], smoke.generator_tuning, eos=eos)
+def test_tokens_are_read_as_one_row_at_a_time(generators, smoke, mrpc, eos, prompt, mode):
+    task = both(mrpc) if mode == "both" else mrpc
+    case = Setting(task, generators["gpt2"], smoke.generator_tuning, eos=eos, prompt=prompt)
     seen = bilevel.read_tokens(case.layout, case.q_CSD[None], case.layout.read(case.rows, case.labels))
     for b, (row, label) in enumerate(zip(case.rows, case.labels, strict=True)):
         log_prob, raw, hidden = read(case.layout, case.q_CSD, row, label)
-        n = len(row[1]) + 1
+        n = len(row[1]) + 1 + (len(row[0]) + 1 if mode == "both" else 0)
+        assert len(raw) == n == case.layout.read([row], [label]).scored_BL.sum()
         assert torch.allclose(seen.nll_BL[b, :n], -log_prob, atol=1e-12)
         assert torch.allclose(seen.logit_BL[b, :n], raw, atol=1e-12)
         assert torch.allclose(seen.hidden_BLD[b, :n], hidden, atol=1e-12)

@@ -304,3 +304,54 @@ def test_nothing_is_modified():
     losses.alignment_loss(own, LABELS, reading="prompt_contrast", under_all_BCD=under)
     losses.pooled_states(drawn(B, L, D), weight)
     assert all(torch.equal(a, b) for a, b in zip(before, (nll, weight, score, own, under), strict=True))
+
+
+# ---- log-probabilities without all logits
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("n_at_once", [1, 30, 10**6])
+def test_vocabulary_logsumexp_value_and_derivatives(bias, n_at_once):
+    """Chunks of one row, of several, and all at once: value, reverse and forward mode equal the plain expression."""
+    N, V = 7, 11
+    weight, b = drawn(V, D, seed=2), drawn(V, seed=3) if bias else None
+    states, move, slope = drawn(N, D).requires_grad_(), drawn(N, D, seed=4), drawn(N, seed=5)
+
+    def ours(h):
+        return losses.vocabulary_logsumexp(h, weight, b, n_at_once=n_at_once)
+
+    def plain(h):
+        return torch.nn.functional.linear(h, weight, b).logsumexp(-1)
+
+    assert torch.allclose(ours(states), plain(states), atol=1e-14)
+    with torch.no_grad():
+        assert torch.allclose(ours(states), plain(states), atol=1e-14)
+    found, expected = (torch.autograd.grad(f(states), states, slope)[0] for f in (ours, plain))
+    assert torch.allclose(found, expected, atol=1e-14)
+    found, expected = (torch.func.jvp(f, (states.detach(),), (move,))[1] for f in (ours, plain))
+    assert torch.allclose(found, expected, atol=1e-14)
+    assert gradcheck(ours, (states,), check_forward_ad=True)
+
+
+def test_vocabulary_logsumexp_by_pencil():
+    # logits 0 and ln 3: log(1 + 3) = ln 4; the softmax is (1/4, 3/4), the mean row 1/4 * (0, 1) + 3/4 * (ln 3, 0)
+    h, weight = (torch.tensor(rows, dtype=torch.float64) for rows in ([[1.0, 0.0]], [[0.0, 1.0], [math.log(3), 0.0]]))
+    total = losses.vocabulary_logsumexp(h.requires_grad_(), weight, None)
+    near(total, math.log(4))
+    (grad,) = torch.autograd.grad(total.sum(), h)
+    assert grad[0].tolist() == pytest.approx([0.75 * math.log(3), 0.25], abs=1e-7)
+
+
+def test_vocabulary_logsumexp_refuses_a_second_derivative():
+    """Its derivative is a number made on the way: a graph through it would be wrong without a word."""
+    h = drawn(2, D).requires_grad_()
+    (grad,) = torch.autograd.grad(losses.vocabulary_logsumexp(h, drawn(5, D), None).sum(), h, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(grad.sum(), h)
+
+
+def test_vocabulary_logsumexp_in_half_precision_is_wide():
+    h, weight = drawn(3, D).bfloat16(), drawn(50, D, seed=1).bfloat16()
+    total = losses.vocabulary_logsumexp(h.requires_grad_(), weight, None)
+    (grad,) = torch.autograd.grad(total.sum(), h)
+    assert total.dtype == torch.float32 and grad.dtype == torch.bfloat16
+    assert torch.allclose(total, (h.float() @ weight.float().T).logsumexp(-1), atol=0.05)

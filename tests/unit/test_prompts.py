@@ -6,10 +6,11 @@ import json
 import pandas as pd
 import pytest
 import torch
+import transformers
 from peft import PeftConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
-from dawgen_core import backbones, prompts
+from dawgen_core import backbones, bilevel, prompts
 from dawgen_core.artifacts import ArtifactError
 from dawgen_core.audit.inputs import generator_input
 from dawgen_core.data import adapters, encoding
@@ -113,6 +114,113 @@ def test_describe_lists_the_very_input(layout, generator):
         words = [i for i, slot in zip(ids, is_slot, strict=True) if not slot]
         pieces = [p for p, slot in zip(table["piece"], is_slot, strict=True) if not slot]
         assert generator.tokenizer.convert_ids_to_tokens(words) == pieces
+
+
+# ---- prompts of keys and values
+
+def of_kind(task, generator, smoke, **options):
+    mode = options.pop("mode", "given_first")
+    task = task.model_copy(update={"generator": task.generator.model_copy(update={"mode": mode})})
+    return prompts.PromptLayout(task, generator, smoke.generator_tuning.model_copy(update=options))
+
+
+@pytest.fixture(scope="module")
+def llama(generator, smoke):
+    """Grouped heads: keys and values are narrower than the model (1 head of 6), or wider (2 heads of 24 in width 32)."""
+    def made(n_heads, width):
+        config = transformers.LlamaConfig(vocab_size=generator.n_vocab, hidden_size=32, intermediate_size=32, head_dim=width,
+                                          num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=n_heads,
+                                          initializer_range=0.2)  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return backbones.Generator(transformers.LlamaForCausalLM(config).double(), generator.tokenizer, "llama")
+    return {"narrow": made(1, 6), "wide": made(2, 24)}
+
+
+@pytest.mark.parametrize("mode", ["given_first", "both"])
+@pytest.mark.parametrize("name", ["ctrl", "narrow", "wide"])
+def test_an_untrained_prefix_says_what_its_words_say(uneven, generator64, llama, smoke, name, mode):
+    """Keys and values of the text are the text: the same states as with the words in the input, for each label at once."""
+    model = generator64 if name == "ctrl" else llama[name]
+    soft, prefix = (of_kind(uneven, model, smoke, prompt=kind, mode=mode) for kind in ("soft", "prefix"))
+    rows, labels = [([5, 6, 7], [8, 9, 10]), ([11], [12, 5])], [1, 0]
+    found = []
+    for layout in (soft, prefix):
+        seen = bilevel.read_tokens(layout, layout.initial().double()[None], layout.read(rows, labels))
+        assert seen.nll_BL.shape[1] == (4 if mode == "given_first" else 8)
+        found.append(seen)
+    assert (found[0].nll_BL - found[1].nll_BL).abs().max() < 1e-5  # Q starts in float32
+    for a, b, reading in zip(found[0].hidden_BLD, found[1].hidden_BLD, soft.read(rows, labels).scored_BL, strict=True):
+        assert (a[reading] - b[reading]).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["ctrl", "narrow", "wide"])
+def test_gradients_reach_the_used_rows_of_a_prefix_only(uneven, generator64, llama, smoke, name):
+    model = generator64 if name == "ctrl" else llama[name]
+    layout = of_kind(uneven, model, smoke, prompt="prefix", eos="learned")
+    q_GCSD = layout.initial().double()[None].requires_grad_()
+    seen = bilevel.read_tokens(layout, q_GCSD, layout.read([([5, 6], [8, 9])] * 2, [0, 1]))
+    (grad,) = torch.autograd.grad((seen.nll_BL.sum() + seen.hidden_BLD.square().sum()), q_GCSD)
+    n_layers = model.model.config.num_hidden_layers
+    wide = 2 if name == "wide" else 1  # 2 heads of 24 do not fit into one row of width 32
+    places = [len(ids) for ids in layout.state_ids]
+    assert q_GCSD.shape[2] == layout.n_slots + 2 * n_layers * max(places) * wide
+    touched = grad[0, :, layout.n_slots :].reshape(2, n_layers, 2, max(places), -1).abs().sum(-1) > 0
+    for label, n in enumerate(places):
+        assert touched[label, :, :, :n].all() and not touched[label, :, :, n:].any()
+        assert (grad[0, label, : len(layout.infix_ids) + 1] != 0).any(-1).all()
+
+
+def test_the_control_code_of_a_prefix_is_frozen(uneven, generator64, smoke):
+    layout = of_kind(uneven, generator64, smoke, prompt="prefix")
+    assert not layout.code_states.requires_grad and layout.code_states.shape[2] == len(layout.code_ids) == 1
+    before = layout.code_states.clone()
+    wild = torch.randn(1, *layout.initial().shape, dtype=torch.float64)
+    cache = transformers.DynamicCache()
+    layout.states(wild, torch.tensor([[5, 6]]), torch.ones(1, 2).bool(), torch.tensor([1]), torch.tensor([0]), cache)
+    for i, layer in enumerate(cache.layers):
+        assert torch.equal(layer.keys[0, :, 0], before[i, 0, 0]) and torch.equal(layer.values[0, :, 0], before[i, 1, 0])
+    n = len(layout.state_ids[1])  # the shorter label's places, then nothing, then the two words
+    assert cache.layers[0].keys.shape[2] == layout.n_past + 2 and n + 1 < layout.n_past
+
+
+def test_a_model_with_unequal_layers_has_no_prefix(uneven, generator, smoke, monkeypatch):
+    states = generator.__class__.states
+
+    def shorter(self, inputs, kept, cache=None):
+        out = states(self, inputs, kept, cache)
+        if cache is not None:
+            cache.layers[-1].keys = cache.layers[-1].keys[..., :-1]
+        return out
+
+    monkeypatch.setattr(generator.__class__, "states", shorter)
+    with pytest.raises(backbones.BackboneError, match="expected `soft`"):
+        of_kind(uneven, generator, smoke, prompt="prefix")
+
+
+def test_both_sentences_are_scored_and_closed(uneven, generator, smoke):
+    layout = of_kind(uneven, generator, smoke, mode="both", eos="learned")
+    n, size = generator.n_vocab, len(layout.prefix_ids[1])
+    reading = layout.read([([5, 6], [8])], [1])
+    end = n + size + 2
+    row = [*layout.code_ids, *range(n, n + size), 5, 6, end, n + size, n + size + 1, 8, end]
+    assert reading.ids_BT[0].tolist() == row
+    assert [row[i] for i in reading.at_BL[0].tolist()] == [5, 6, end, 8, end]
+    assert layout.opening(1, None) == row[: 1 + size]
+
+
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
+@pytest.mark.parametrize("mode", ["given_first", "both"])
+@pytest.mark.parametrize("eos", ["token", "learned"])
+def test_describe_covers_every_kind_of_prompt(uneven, generator, smoke, prompt, mode, eos):
+    layout = of_kind(uneven, generator, smoke, prompt=prompt, mode=mode, eos=eos)
+    table = generator_input(layout, 0, "Alden said", "The company")
+    reading = layout.read([(generator.ids("Alden said"), generator.ids("The company"))], [0])
+    assert len(table) == len(reading.ids_BT[0]) + (1 + len(layout.state_ids[0]) if prompt == "prefix" else 0)
+    assert table["what"].str.startswith("scored").sum() == reading.scored_BL.sum()
+    tail = table["what"].str.contains("trainable slot").tolist()[-len(reading.ids_BT[0]) :]
+    assert tail == (reading.ids_BT[0] >= generator.n_vocab).tolist()
+    assert table["part"].drop_duplicates().tolist()[:2] == ["control code", "prefix"]
 
 
 def test_padded():
