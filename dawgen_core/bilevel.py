@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from dawgen_core import losses, samplers
 from dawgen_core.params import GeneratorTuning
@@ -33,32 +36,38 @@ class TokenReading:
 
 
 def read_tokens(layout: PromptLayout, q_GCSD: Tensor, reading: Reading) -> TokenReading:
-    """One pass of the frozen generator; differentiable in q_GCSD. The head reads scored tokens only."""
+    """One pass of the frozen generator; differentiable in q_GCSD."""
+    return read_head(layout, reading, read_states(layout, q_GCSD, reading))
+
+
+def read_states(layout: PromptLayout, q_GCSD: Tensor, reading: Reading) -> tuple[Tensor, ...]:
+    """Last hidden states at the scored tokens [B, L, D] and before them [N, D]; the learned ends of their rows [N, D]."""
     states_BTD, _ = layout.states(q_GCSD, reading.ids_BT, reading.kept_BT, reading.label_B, reading.prompt_B)
     rows_B1 = torch.arange(len(reading.ids_BT), device=reading.ids_BT.device)[:, None]
-    hidden_BLD = states_BTD[rows_B1, reading.at_BL]
     row_N = rows_B1.expand_as(reading.at_BL)[reading.scored_BL]
     before_ND = states_BTD[row_N, reading.at_BL[reading.scored_BL] - 1]
-    target_N = reading.ids_BT[row_N, reading.at_BL[reading.scored_BL]]
-    logit_N, total_N = _target_logit(layout, q_GCSD, before_ND, target_N, reading.label_B[row_N], reading.prompt_B[row_N])
-
-    def spread(value_N: Tensor) -> Tensor:
-        return value_N.new_zeros(reading.scored_BL.shape).masked_scatter(reading.scored_BL, value_N)
-
-    return TokenReading(spread(total_N - logit_N), spread(logit_N), hidden_BLD.to(logit_N.dtype))
+    ends = [layout.eos_rows(q_GCSD, reading.label_B[row_N], reading.prompt_B[row_N])] if layout.learned_eos else []
+    return states_BTD[rows_B1, reading.at_BL], before_ND, *ends
 
 
-def _target_logit(layout, q_GCSD, before_ND, target_N, label_N, prompt_N) -> tuple[Tensor, Tensor]:
-    """(raw logit of the target token, logsumexp over the vocabulary and the learned end), both [N]."""
+def read_head(layout: PromptLayout, reading: Reading, states: tuple[Tensor, ...]) -> TokenReading:
+    """The head's part: it reads the states before scored tokens only, and keeps no logit but the target's."""
+    hidden_BLD, before_ND, *ends = states
     head, n_vocab = layout.generator.head, layout.generator.n_vocab
+    target_N = reading.ids_BT.gather(1, reading.at_BL)[reading.scored_BL]
     total_N = losses.vocabulary_logsumexp(before_ND, head.weight, head.bias)
     word_N = target_N.clamp(max=n_vocab - 1)
     logit_N = (before_ND * head.weight[word_N]).sum(-1) + (0.0 if head.bias is None else head.bias[word_N])
-    if layout.learned_eos:
-        end_N = (before_ND * layout.eos_rows(q_GCSD, label_N, prompt_N).to(before_ND.dtype)).sum(-1)
+    for end_ND in ends:
+        end_N = (before_ND * end_ND.to(before_ND.dtype)).sum(-1)
         logit_N = torch.where(target_N >= n_vocab, end_N, logit_N)
         total_N = torch.logaddexp(total_N, end_N.to(total_N.dtype))
-    return logit_N.to(total_N.dtype), total_N
+    nll_N = total_N - logit_N
+    return TokenReading(_spread(nll_N, reading), _spread(logit_N.to(nll_N.dtype), reading), hidden_BLD.to(nll_N.dtype))
+
+
+def _spread(value_N: Tensor, reading: Reading) -> Tensor:
+    return value_N.new_zeros(reading.scored_BL.shape).masked_scatter(reading.scored_BL, value_N)
 
 
 @dataclass
@@ -81,10 +90,11 @@ class Batch:
         size = len(self.own.label_B) // self.n_prompts
         return slice(g * size, (g + 1) * size)
 
-    def under_labels(self, labels: range) -> Reading:
+    def under_all(self, rows_N: Tensor) -> Reading:
+        """These rows under every class's prompt, class after class."""
         size = len(self.own.label_B)
-        part = slice(labels.start * size, labels.stop * size)
-        return Reading(*(getattr(self.under, field.name)[part] for field in fields(Reading)))
+        rows = torch.cat([rows_N + start for start in range(0, len(self.under.label_B), size)])
+        return Reading(*(getattr(self.under, field.name)[rows] for field in fields(Reading)))
 
 
 class PromptLoss:
@@ -126,39 +136,59 @@ def discrimination_gradient(
 ) -> tuple[Tensor, Tensor]:
     """L_disc of each prompt at the virtual point [G], and v, its gradient with respect to the virtual Q.
 
-    `joint` reads the rows under all labels in one pass. `by_label` holds one label's graph at a time: the gradient
-    through a label's scores needs the other labels' scores as numbers only, which cost C - 1 more passes without a graph.
+    A row's loss needs its own scores under all labels and nothing of other rows, so that `discrimination_rows` at a
+    time are read and differentiated: less memory, no second pass (one label at a time would need one).
     """
-    n_classes, own = len(layout.task.labels), batch.own
-
-    def scores(labels: range) -> Tensor:
-        seen = read_tokens(layout, virtual_GCSD, batch.under_labels(labels))
-        score_BL = seen.logit_BL if settings.discrimination == "raw_logit" else -seen.nll_BL
-        return score_BL.unflatten(0, (len(labels), -1)).permute(1, 2, 0)
-
-    joint = settings.discrimination_pass == "joint"
-    *others, last = [range(n_classes)] if joint else [range(c, c + 1) for c in range(n_classes)]
-    with torch.no_grad():
-        known = [scores(labels) for labels in others]
-    last_BLC = scores(last)
-    score_BLC = torch.cat([*known, last_BLC.detach()], dim=-1).requires_grad_()
-    values_G = torch.stack([
-        losses.discrimination_loss(score_BLC[p], own.label_B[p], own.scored_BL[p], form=settings.discrimination)
-        for p in map(batch.part, range(batch.n_prompts))
-    ])  # fmt: skip
-    (slope_BLC,) = torch.autograd.grad(values_G.sum(), score_BLC)
-    (v_GCSD,) = torch.autograd.grad(last_BLC, virtual_GCSD, slope_BLC[..., last.start : last.stop])
-    for labels in others:
-        part_BLC = scores(labels)
-        v_GCSD = v_GCSD + torch.autograd.grad(part_BLC, virtual_GCSD, slope_BLC[..., labels.start : labels.stop])[0]
-    return values_G.detach(), v_GCSD
+    own, form, v_GCSD = batch.own, settings.discrimination, torch.zeros_like(virtual_GCSD)
+    values_G = torch.zeros(batch.n_prompts, dtype=v_GCSD.dtype, device=v_GCSD.device)
+    count_B = own.scored_BL.sum(1)
+    share_B = count_B / torch.zeros_like(values_G).index_add(0, own.prompt_B, count_B.to(v_GCSD.dtype))[own.prompt_B]
+    for rows_N in torch.arange(len(own.label_B), device=v_GCSD.device).split(settings.discrimination_rows):
+        seen = read_tokens(layout, virtual_GCSD, batch.under_all(rows_N))
+        score_BL = seen.logit_BL if form == "raw_logit" else -seen.nll_BL
+        score_NLC = score_BL.unflatten(0, (-1, len(rows_N))).permute(1, 2, 0)
+        loss_N = share_B[rows_N] * torch.stack([
+            losses.discrimination_loss(score_LC[None], own.label_B[b : b + 1], own.scored_BL[b : b + 1], form=form)
+            for b, score_LC in zip(rows_N.tolist(), score_NLC, strict=True)
+        ])  # fmt: skip
+        v_GCSD += torch.autograd.grad(loss_N.sum(), virtual_GCSD)[0]
+        values_G.index_add_(0, own.prompt_B[rows_N], loss_N.detach().to(values_G.dtype))
+    return values_G, v_GCSD
 
 
-def derivative_along(function: Callable[[Tensor], tuple[Tensor, ...]], at: Tensor, direction: Tensor):
-    """Forward-mode directional derivatives of `function` (math attention: other kernels have no forward mode)."""
-    with sdpa_kernel(SDPBackend.MATH):
-        _, derivatives = torch.func.jvp(function, (at.detach(),), (direction,))
-    return derivatives
+class _FrozenLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(x, weight, bias):
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def jvp(ctx, move, *_):
+        return F.linear(move, ctx.saved_tensors[0])
+
+
+class _WeightsStandStill(TorchFunctionMode):
+    """PyTorch's forward mode multiplies by the zero tangent of a frozen weight too: a third product, for nothing."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.linear and not kwargs:
+            return _FrozenLinear.apply(*args, *[None] * (3 - len(args)))
+        if func is torch.addmm and not kwargs:  # GPT-2's layers
+            return _FrozenLinear.apply(args[1], args[2].T, args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def derivative_along(function: Callable[[Tensor], Sequence[Tensor]], at: Tensor, direction: Tensor) -> list[Tensor]:
+    """Forward-mode directional derivatives of `function`, whose linear layers are frozen.
+
+    By the math attention kernel: the others have no forward mode.
+    """
+    with sdpa_kernel(SDPBackend.MATH), _WeightsStandStill(), forward_ad.dual_level():
+        found = [forward_ad.unpack_dual(out) for out in function(forward_ad.make_dual(at.detach(), direction))]
+        return [torch.zeros_like(out.primal) if out.tangent is None else out.tangent for out in found]
 
 
 def weight_gradients(
@@ -206,36 +236,35 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch) -> lis
     """
     settings = terms[0].settings
 
-    def read(q: Tensor) -> tuple[TokenReading, Tensor | None]:
-        if settings.alignment == "prompt_contrast" and any(term.kind == "dawgen" for term in terms):
-            under, size = read_tokens(layout, q, batch.under), len(batch.own.label_B)
-            own = under.rows(batch.own.label_B * size + torch.arange(size, device=q.device))
-            return own, under.hidden_BLD.unflatten(0, (-1, size)).transpose(0, 1)
-        return read_tokens(layout, q, batch.own), None
+    contrast = settings.alignment == "prompt_contrast" and any(term.kind == "dawgen" for term in terms)
+    reading, size = batch.under if contrast else batch.own, len(batch.own.label_B)
+    rows = batch.own.label_B * size + torch.arange(size, device=q_GCSD.device) if contrast else slice(None)
+
+    def under(hidden_BLD: Tensor) -> Tensor | None:
+        return hidden_BLD.unflatten(0, (-1, size)).transpose(0, 1) if contrast else None
 
     def losses_now() -> list[tuple[Tensor, Tensor, Tensor]]:
-        own, found = batch.own, []
+        own, found, others = batch.own, [], under(seen.hidden_BLD)
         for term, part in ((term, batch.part(g)) for g, term in enumerate(terms)):
-            others = None if under is None else under[part]
-            found.append(term.parts(seen.rows(part), others, own.scored_BL[part], own.label_B[part]))
+            found.append(term.parts(seen.rows(rows).rows(part), None if others is None else others[part],
+                                    own.scored_BL[part], own.label_B[part]))  # fmt: skip
         return found
 
     def total(parts) -> Tensor:
         return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
 
-    seen, under = read(q_GCSD)
+    states = read_states(layout, q_GCSD, reading)
+    seen = read_head(layout, reading, states)
     disc = torch.full((len(terms),), torch.nan)
     if net_optimisers:
         virtual = virtual_step(q_GCSD, total(losses_now()), lr=settings.virtual_lr)  # (a)
         disc, v = discrimination_gradient(layout, virtual, batch, settings)
-
-        def moving(q: Tensor) -> tuple[Tensor, ...]:
-            tokens, others = read(q)
-            return tokens.nll_BL, tokens.hidden_BLD, *([] if others is None else [others])
-
-        nll_dot, hidden_dot, *under_dot = derivative_along(moving, q_GCSD, v)
-        gradients = weight_gradients(terms, batch, seen, under, nll_dot, hidden_dot,
-                                             under_dot[0] if under_dot else None, lr=settings.virtual_lr)  # fmt: skip
+        moves = derivative_along(lambda q: read_states(layout, q, reading), q_GCSD, v)
+        slopes = torch.autograd.grad(seen.nll_BL.sum(), states[1:], retain_graph=True)  # of each token in its own state
+        nll_dot_N = sum((slope * move).sum(-1, dtype=seen.nll_BL.dtype) for slope, move in zip(slopes, moves[1:], strict=True))
+        hidden_dot = moves[0].to(seen.hidden_BLD.dtype)
+        gradients = weight_gradients(terms, batch, seen.rows(rows), under(seen.hidden_BLD), _spread(nll_dot_N, reading)[rows],
+                                     hidden_dot[rows], under(hidden_dot), lr=settings.virtual_lr)  # fmt: skip
         for term, optimiser, grads in zip(terms, net_optimisers, gradients, strict=True):  # (b)
             for parameter, grad in zip(term.net.parameters(), grads, strict=True):
                 parameter.grad = grad.detach()

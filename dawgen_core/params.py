@@ -70,7 +70,7 @@ class GeneratorTuning(Record):
     net_lr: Rate
     net_weight_decay: Annotated[float, Field(ge=0)]
     discrimination: Literal["log_ratio", "ratio", "raw_logit"]
-    discrimination_pass: Literal["joint", "by_label"]  # all labels in one pass, or one label's graph at a time
+    discrimination_rows: Positive  # real rows read at once under all labels in L_disc
     alignment: Literal["class_triplet", "prompt_contrast"]
     margin: Annotated[float, Field(ge=0)]
     weights_over: Literal["batch", "per_label"]

@@ -212,8 +212,8 @@ def test_meta_gradient_equals_second_order_autograd(generators, smoke, mrpc, nam
 
 @pytest.mark.parametrize("options", [
     {"weights_over": "per_label"}, {"eos": "learned"}, {"margin": 0.0}, {"margin": 0.0, "alignment": "prompt_contrast"},
-    {"eos": "learned", "prompt": "prefix"}, {"discrimination_pass": "by_label"},
-    {"discrimination_pass": "by_label", "eos": "learned", "prompt": "prefix", "discrimination": "raw_logit"},
+    {"eos": "learned", "prompt": "prefix"}, {"discrimination_rows": 1},
+    {"discrimination_rows": 4, "eos": "learned", "prompt": "prefix", "discrimination": "raw_logit"},
 ], ids=str)  # fmt: skip
 def test_meta_gradient_with_three_classes_and_other_options(generators, smoke, sick, options):
     check_step(Setting(sick, generators["ctrl"], smoke.generator_tuning, **options), "dawgen")
@@ -258,16 +258,19 @@ def test_every_option_is_another_method(generators, smoke, mrpc):
 
 
 @pytest.mark.parametrize("prompt", ["soft", "prefix"])
-def test_one_label_at_a_time_is_the_joint_pass(generators, smoke, sick, prompt):
-    """Same values, same gradient: the two differ in memory only."""
-    found = {}
-    for way in ("joint", "by_label"):
-        case = Setting(sick, generators["gpt2"], smoke.generator_tuning, prompt=prompt, discrimination_pass=way)
-        batch = bilevel.Batch.of(case.layout, [case.rows] * 2, [case.labels] * 2)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_few_rows_at_a_time_is_all_at_once(generators, smoke, sick, prompt, form):
+    """Same values, same gradient: memory alone differs. Twelve rows of two prompts, in parts of 5, 5 and 2."""
+    found = []
+    for n in (12, 5):
+        case = Setting(sick, generators["gpt2"], smoke.generator_tuning, prompt=prompt, discrimination_rows=n,
+                       discrimination=form)  # fmt: skip
+        other = [(first, second[:1]) for first, second in case.rows]
+        batch = bilevel.Batch.of(case.layout, [case.rows, other], [case.labels] * 2)
         virtual = torch.stack([case.q_CSD, case.q_CSD * 0.9]).requires_grad_()
-        found[way] = bilevel.discrimination_gradient(case.layout, virtual, batch, case.settings)
-    for joint, by_label in zip(found["joint"], found["by_label"], strict=True):
-        assert (joint - by_label).norm() <= 1e-12 * joint.norm()
+        found.append(bilevel.discrimination_gradient(case.layout, virtual, batch, case.settings))
+    for whole, parts in zip(*found, strict=True):
+        assert (whole - parts).norm() <= 1e-12 * whole.norm()
 
 
 @pytest.mark.parametrize("alignment", READINGS)
