@@ -100,8 +100,8 @@ def dawgen_loss(weighted: Tensor, alignment: Tensor | float) -> Tensor:
 def label_word_loss(logits_BC: Tensor, label_B: Tensor, *, label_smoothing: float | Tensor = 0.0) -> Tensor:
     """E7, cross-entropy over the label words only, per row, [B] (no reduction: prompts own their rows).
 
-    logits_BC holds the logit of each class's label word at the [MASK] position. Smoothing s, one number or one
-    per row [B]: (1 - s) * -log Pr(label) + s * mean over the classes of -log Pr.
+    logits_BC holds the logit of each class's label word at the [MASK] position.
+    Smoothing s, a number or one per row [B]: (1 - s) * -log Pr(label) + s * mean over the classes of -log Pr.
     Source: L_ce of Algorithm 2 (established; label words only: OPTIMA, inferred).
     """
     nll_BC = -logits_BC.log_softmax(-1)

@@ -117,6 +117,12 @@ def test_zero_gradients_change_nothing(pair):
         assert torch.equal(direction, syn) and not report.conflict and report.cosine == 0
 
 
+def test_a_real_gradient_whose_square_is_zero_changes_nothing():
+    """1e-200 squared is 0 in float64, though the product with -1 is below 0: there is no direction to divide by."""
+    real, syn = torch.tensor([1e-200, 0.0], dtype=torch.float64), torch.tensor([-1.0, 2.0], dtype=torch.float64)
+    assert torch.equal(project_conflicting(syn, onto_real_N=real), syn)
+
+
 @given(gradients(), st.sampled_from(RULES))
 def test_arguments_are_not_modified_and_real_is_never_altered(pair, rule):
     real, syn = pair

@@ -99,8 +99,9 @@ def test_label_smoothing_belongs_to_its_prompt(classifier64, words, pairs):
 
 def test_strategies_and_rules_are_complete():
     assert tuning.STRATEGIES == STRATEGIES
-    assert set(STRATEGIES) - set(ONE_GRADIENT) == set(tuning.RULES_OF)
-    assert set(tuning.RULES_OF.values()) == set(surgery.RULES)
+    assert tuning.RULES_OF == {"paired": "none", "paired_surgery": "one_sided",
+                               "paired_symmetric": "symmetric", "paired_drop": "drop"}  # fmt: skip
+    assert set(STRATEGIES) == {*ONE_GRADIENT, *tuning.RULES_OF} and set(tuning.RULES_OF.values()) == set(surgery.RULES)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
