@@ -261,9 +261,10 @@ def algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch: Batch) -> lis
         disc, v = discrimination_gradient(layout, virtual, batch, settings)
         moves = derivative_along(lambda q: read_states(layout, q, reading), q_GCSD, v)
         slopes = torch.autograd.grad(seen.nll_BL.sum(), states[1:], retain_graph=True)  # of each token in its own state
-        nll_dot_N = sum((slope * move).sum(-1, dtype=seen.nll_BL.dtype) for slope, move in zip(slopes, moves[1:], strict=True))
-        hidden_dot = moves[0].to(seen.hidden_BLD.dtype)
-        gradients = weight_gradients(terms, batch, seen.rows(rows), under(seen.hidden_BLD), _spread(nll_dot_N, reading)[rows],
+        wide = seen.nll_BL.dtype
+        nll_dot_N = sum((slope * move).sum(-1, dtype=wide) for slope, move in zip(slopes, moves[1:], strict=True))
+        nll_dot, hidden_dot = _spread(nll_dot_N, reading), moves[0].to(wide)
+        gradients = weight_gradients(terms, batch, seen.rows(rows), under(seen.hidden_BLD), nll_dot[rows],
                                      hidden_dot[rows], under(hidden_dot), lr=settings.virtual_lr)  # fmt: skip
         for term, optimiser, grads in zip(terms, net_optimisers, gradients, strict=True):  # (b)
             for parameter, grad in zip(term.net.parameters(), grads, strict=True):

@@ -145,13 +145,16 @@ def dawgen_loss(weighted: Tensor, alignment: Tensor | float) -> Tensor:
     return weighted + alignment
 
 
-def label_word_loss(logits_BC: Tensor, label_B: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def label_word_loss(logits_BC: Tensor, label_B: Tensor, *, label_smoothing: float | Tensor = 0.0) -> Tensor:
     """E7, cross-entropy over the label words only, per row, [B] (no reduction: prompts own their rows).
 
     logits_BC holds the logit of each class's label word at the [MASK] position.
+    Smoothing s, a number or one per row [B]: (1 - s) * -log Pr(label) + s * mean over the classes of -log Pr.
     Source: L_ce of Algorithm 2 (established; label words only: OPTIMA, inferred).
     """
-    return F.cross_entropy(logits_BC, label_B, label_smoothing=label_smoothing, reduction="none")
+    nll_BC = -logits_BC.log_softmax(-1)
+    own_B = nll_BC.gather(-1, label_B[:, None]).squeeze(-1)
+    return own_B + label_smoothing * (nll_BC.mean(-1) - own_B)
 
 
 def _one_of(value: str, allowed: tuple[str, ...], name: str) -> None:

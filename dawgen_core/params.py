@@ -21,6 +21,8 @@ class Record(BaseModel):
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes a folder name
 Positive = Annotated[int, Field(ge=1)]
+STRATEGIES = ("real", "syn", "pooled", "pooled_smoothed", "real_then_syn", "syn_then_real",
+              "paired", "paired_surgery", "paired_symmetric", "paired_drop")  # fmt: skip
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -101,7 +103,7 @@ class Generation(Record):
 class PromptTuning(Record):
     """Algorithm 2."""
 
-    strategies: list[Literal["real", "syn", "pooled", "paired", "paired_surgery"]]
+    strategies: list[Literal[STRATEGIES]]
     prompt_tokens: Positive
     optimiser: Literal["adafactor", "adamw"]
     lr: Rate
@@ -109,6 +111,7 @@ class PromptTuning(Record):
     schedule: Literal["cosine", "constant"]
     clip_norm: Rate
     eps: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(gt=0, lt=1)]  # of pooled_smoothed alone
     steps: Annotated[int, Field(ge=3)]  # notebook 04 writes three of them out
     eval_every: Positive
     batch_real_per_class: Positive

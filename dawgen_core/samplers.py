@@ -63,13 +63,6 @@ def class_balanced(labels: Sequence[int], per_class: int, generator: torch.Gener
         yield [rows[i] for rows, stream in zip(by_class, streams, strict=True) for i in next(stream)]
 
 
-def paired(
-    n_real: int, n_syn: int, batch_real: int, batch_syn: int, generators: Sequence[torch.Generator]
-) -> Iterator[tuple[list[int], list[int]]]:
-    """The "(Real, Syn)" strategy: at every step one real and one synthetic batch, each cycling on its own stream."""
-    return zip(cycle(n_real, batch_real, generators[0]), cycle(n_syn, batch_syn, generators[1]), strict=True)
-
-
 def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty_B: Tensor) -> Tensor:
     """Logits of already seen tokens divided (if positive) or multiplied (if negative) by the row's penalty.
 

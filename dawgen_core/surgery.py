@@ -10,36 +10,35 @@ RULES = ("one_sided", "none", "symmetric", "drop")
 
 @dataclass(frozen=True)
 class SurgeryReport:
-    """What happened in one step: cosine of the two raw gradients, their norms, whether they conflicted."""
+    """What happened in one step: cosine of the two raw gradients, whether they conflicted, their norms; all [...]."""
 
-    cosine: float
-    conflict: bool
-    norm_real: float
-    norm_syn: float
+    cosine: Tensor
+    conflict: Tensor
+    norm_real: Tensor
+    norm_syn: Tensor
 
 
 def project_conflicting(grad_syn_N: Tensor, *, onto_real_N: Tensor) -> Tensor:
     """d_syn with its component against d_real removed, when <d_syn, d_real> < 0; else d_syn itself, bit for bit.
 
     The synthetic gradient is projected onto the plane orthogonal to the real one; the real one is never
-    altered. One test over the whole flattened gradient [N]. Promises: <result, d_real> >= 0 up to rounding,
-    the result is never longer than d_syn, idempotent, the same for any positive scale of d_real, and a
-    zero real gradient changes nothing. Arguments are not modified.
-    Errors: ValueError on non-finite values, unequal shapes, or more than one dimension.
+    altered. [..., N]: one test per whole flattened gradient, stacked ones do not see each other. Promises:
+    <result, d_real> >= 0 up to rounding, the result is never longer than d_syn, idempotent, the same for any
+    positive scale of d_real, and a zero real gradient changes nothing. Arguments are not modified.
+    Errors: ValueError on non-finite values, unequal shapes, or no dimension.
     Source: Algorithm 2 (established); one-sided as in A-GEM.
     """
     _check(grad_syn_N, onto_real_N)
     real_N, syn_N = onto_real_N.double(), grad_syn_N.double()  # squares of 1e-30 or 1e30 leave float32's range
-    dot, square = syn_N @ real_N, real_N @ real_N
-    if dot >= 0 or square == 0:
-        return grad_syn_N
-    return (syn_N - dot / square * real_N).to(grad_syn_N.dtype)
+    dot_1, square_1 = (torch.linalg.vecdot(x_N, real_N)[..., None] for x_N in (syn_N, real_N))
+    projected_N = (syn_N - dot_1 / square_1 * real_N).to(grad_syn_N.dtype)
+    return torch.where((dot_1 < 0) & (square_1 > 0), projected_N, grad_syn_N)
 
 
 def combine(
     grad_real_N: Tensor, grad_syn_N: Tensor, *, eps: float = 1.0, rule: str = "one_sided"
 ) -> tuple[Tensor, SurgeryReport]:
-    """The update direction d = d_real + eps * d_syn after the rule, and what was found on the way.
+    """The update direction d = d_real + eps * d_syn after the rule, [..., N], and what was found on the way.
 
     `one_sided` (the paper): d_syn is projected. `none`: no surgery. `symmetric` (PCGrad): each is projected
     onto the other's original. `drop`: a conflicting d_syn is left out. Arguments are not modified.
@@ -52,33 +51,24 @@ def combine(
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, found {rule!r}")
     if not 0 <= eps < float("inf"):
         raise ValueError(f"eps: expected a finite number of at least 0, found {eps!r}")
-    report = _report(grad_real_N, grad_syn_N)
+    real_N, syn_N = grad_real_N.double(), grad_syn_N.double()
+    dot, norm_real, norm_syn = torch.linalg.vecdot(real_N, syn_N), real_N.norm(dim=-1), syn_N.norm(dim=-1)
+    cosine = torch.where((norm_real > 0) & (norm_syn > 0), dot / (norm_real * norm_syn), 0.0)
     first_N, second_N = grad_real_N, grad_syn_N
-    if rule == "drop" and report.conflict:
-        second_N = torch.zeros_like(grad_syn_N)
+    if rule == "drop":
+        second_N = grad_syn_N.masked_fill(dot[..., None] < 0, 0.0)
     elif rule in ("one_sided", "symmetric"):
         second_N = project_conflicting(grad_syn_N, onto_real_N=grad_real_N)
         if rule == "symmetric":
             first_N = project_conflicting(grad_real_N, onto_real_N=grad_syn_N)
-    return first_N + eps * second_N, report
-
-
-def _report(grad_real_N: Tensor, grad_syn_N: Tensor) -> SurgeryReport:
-    real_N, syn_N = grad_real_N.double(), grad_syn_N.double()
-    dot, norm_real, norm_syn = (real_N @ syn_N).item(), real_N.norm().item(), syn_N.norm().item()
-    cosine = dot / (norm_real * norm_syn) if norm_real and norm_syn else 0.0
-    return SurgeryReport(cosine, dot < 0, norm_real, norm_syn)
+    return first_N + eps * second_N, SurgeryReport(cosine, dot < 0, norm_real, norm_syn)
 
 
 def _check(grad_syn_N: Tensor, grad_real_N: Tensor) -> None:
-    if grad_syn_N.dim() != 1 or grad_syn_N.shape != grad_real_N.shape:
-        raise ValueError(
-            "surgery: expected two flat gradients of equal length, "
-            f"found shapes {tuple(grad_real_N.shape)} (real) and {tuple(grad_syn_N.shape)} (synthetic)"
-        )
+    if grad_syn_N.dim() < 1 or grad_syn_N.shape != grad_real_N.shape:
+        raise ValueError("surgery: expected two gradients [..., N] of equal shape, found shapes "
+                         f"{tuple(grad_real_N.shape)} (real) and {tuple(grad_syn_N.shape)} (synthetic)")  # fmt: skip
     for name, grad_N in (("real", grad_real_N), ("synthetic", grad_syn_N)):
         if not torch.isfinite(grad_N).all():
-            raise ValueError(
-                f"surgery: expected finite gradients, found NaN or infinity in the {name} one; "
-                "lower the learning rate, or use float32 or bfloat16 (T5 overflows in float16)"
-            )
+            raise ValueError(f"surgery: expected finite gradients, found NaN or infinity in the {name} one; "
+                             "lower the learning rate, or use float32 or bfloat16 (T5 overflows in float16)")  # fmt: skip

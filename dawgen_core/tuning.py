@@ -5,8 +5,10 @@ task run in one batch; each has its own rows, random stream, optimiser state and
 the stack changes a result by rounding only (a bfloat16 run drifts apart over many steps).
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -16,15 +18,29 @@ from transformers.optimization import Adafactor
 
 from dawgen_core import bilevel, losses, samplers, surgery
 from dawgen_core.backbones import Classifier
-from dawgen_core.params import GeneratorTuning, PromptTuning
+from dawgen_core.params import STRATEGIES, GeneratorTuning, PromptTuning
 from dawgen_core.prompts import EncodedPairs, PromptLayout, padded
 from dawgen_core.weighting import WeightNet
 
-STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
+RULES_OF = {"paired": "none", "paired_surgery": "one_sided", "paired_symmetric": "symmetric", "paired_drop": "drop"}
+SEEN = ("loss_real", "loss_syn", "cosine", "conflict")  # per step and condition; NaN for a batch that a strategy lacks
+ORDER_OF = {"real_then_syn": (0, 1), "syn_then_real": (1, 0)}  # 0: the real rows, 1: the synthetic ones
 
 
 class DivergedError(RuntimeError):
     """A loss or gradient is not finite."""
+
+
+@contextmanager
+def enough_memory(section: str, names: Sequence[str]) -> Iterator[None]:
+    """MemoryError that says what to do, where a stack of prompts does not fit on its device."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # the GPU's is a RuntimeError with a class, the CPU's has its text only
+        if not any(sign in repr(error) for sign in ("MemoryError", "not enough memory", "allocate memory")):
+            raise
+        raise MemoryError(f"{section}: expected memory for {len(names)} prompts at once ({names[0]} to {names[-1]}), found "
+                          f"too little; set {section}.stack to {len(names) // 2 or 1}, or lower max_tokens") from error
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ def tune_generators(
     `fewgen_original` draws two rows of any class per step, as many steps as make FewGen's 20 epochs at 16 shots.
 
     Returns Q [C, S, D], the weight net (None for `mle`) and a trace row per step: losses, largest weight.
-    The generator is not modified. Errors: DivergedError on a non-finite loss.
+    The generator is not modified. Errors: DivergedError on a non-finite loss, MemoryError when a stack does not fit.
     """
     out: dict[int, TunedGenerator] = {}
     for kinds in (("mle",), ("fewgen", "dawgen"), ("fewgen_original",)):
@@ -82,7 +98,8 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         batch = bilevel.Batch.of(layout, rows, labels)
-        found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch)
+        with enough_memory("generator_tuning", [f"{job.kind}, seed {job.seed}" for job in jobs]):
+            found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch)
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
         schedule.step()
@@ -116,7 +133,7 @@ class Condition:
 
 @dataclass
 class TunedPrompt:
-    """The prompt with the best dev accuracy (strict improvement), the last one, and a trace row per step."""
+    """The prompt with the best dev accuracy (strict improvement), the last one, a trace row per step, why it stopped."""
 
     best_PD: Tensor
     last_PD: Tensor
@@ -124,30 +141,40 @@ class TunedPrompt:
     best_dev_accuracy: float
     last_dev_accuracy: float
     trace: list[dict]
+    error: str | None = None
 
 
 def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[EncodedPairs | None, EncodedPairs | None]]:
     """(real rows, synthetic rows) of every step without end; None where a strategy has no such batch.
 
     `pooled` draws from one set in which real and synthetic rows are mixed and has one gradient; its batch is
-    as large as the two of `paired` together, and it is handed over in the real place.
+    as large as the two of `paired` together, and it is handed over in the real place. `real_then_syn`, `syn_then_real`:
+    batches of that size, all of one kind; in every epoch all rows of one set, then of the other (its last batch is shorter).
     """
     real, syn, n_classes = condition.real, condition.syn, len(set(condition.real.labels))
     n_real, n_syn = n_classes * settings.batch_real_per_class, n_classes * settings.batch_syn_per_class
     random = [samplers.seeded(condition.seed, purpose) for purpose in (samplers.REAL, samplers.SYN)]
     if condition.strategy not in STRATEGIES:
         raise ValueError(f"strategy: expected one of {', '.join(STRATEGIES)}, found {condition.strategy!r}")
+    real_rows = samplers.cycle(len(real.ids), n_real, random[0])
     if condition.strategy == "real":
-        yield from ((real.take(rows), None) for rows in samplers.cycle(len(real.ids), n_real, random[0]))
+        yield from ((real.take(rows), None) for rows in real_rows)
     if syn is None:
         raise ValueError(f"strategy {condition.strategy}: expected synthetic rows, found none")
+    syn_rows = samplers.cycle(len(syn.ids), n_syn, random[1])
     if condition.strategy == "syn":
-        yield from ((None, syn.take(rows)) for rows in samplers.cycle(len(syn.ids), n_syn, random[1]))
-    if condition.strategy == "pooled":
+        yield from ((None, syn.take(rows)) for rows in syn_rows)
+    if condition.strategy in ("pooled", "pooled_smoothed"):
         both = EncodedPairs(real.ids + syn.ids, real.labels + syn.labels, 0)
         yield from ((both.take(rows), None) for rows in samplers.cycle(len(both.ids), n_real + n_syn, random[0]))
-    for real_rows, syn_rows in samplers.paired(len(real.ids), len(syn.ids), n_real, n_syn, random):
-        yield real.take(real_rows), syn.take(syn_rows)
+    if condition.strategy in ORDER_OF:
+        epochs = [samplers.cycle(len(part.ids), len(part.ids), r) for part, r in zip((real, syn), random, strict=True)]
+        for side in itertools.cycle(ORDER_OF[condition.strategy]):
+            rows = next(epochs[side])
+            for start in range(0, len(rows), n_real + n_syn):
+                part = (real, syn)[side].take(rows[start : start + n_real + n_syn])
+                yield (None, part) if side else (part, None)
+    yield from ((real.take(a), syn.take(b)) for a, b in zip(real_rows, syn_rows, strict=True))
 
 
 def tune_prompts(
@@ -158,38 +185,50 @@ def tune_prompts(
 
     Every step: one forward and backward pass over all real and synthetic rows gives each prompt both of its
     gradients (two leaf copies); then surgery on the raw gradients, clipping, the optimiser's step.
-    Errors: ValueError on bad conditions, DivergedError on a non-finite loss.
+    A condition with a non-finite loss or gradient stops and says so in its `error`; the others go on without it.
+    Errors: ValueError on bad conditions, MemoryError when the stack does not fit.
     """
     if len(prompts_GPD) != len(conditions):
         raise ValueError(f"tune_prompts: expected one prompt per condition, found {len(prompts_GPD)} and {len(conditions)}")
     prompts = [p.detach().clone().to(classifier.device).requires_grad_() for p in prompts_GPD]
     optimiser, schedule = optimiser_of(prompts, settings)
-    streams = [batches(c, settings) for c in conditions]
+    streams, names = [batches(c, settings) for c in conditions], [f"{c.strategy}, seed {c.seed}" for c in conditions]
+    smoothing = [settings.label_smoothing if c.strategy == "pooled_smoothed" else 0.0 for c in conditions]
     tuned = [TunedPrompt(p.detach().clone(), p.detach(), -1, -1.0, -1.0, []) for p in prompts]
+    seen_SG4 = torch.zeros(settings.steps, len(prompts), 4, dtype=torch.double, device=classifier.device)
     for step in tqdm(range(settings.steps), desc=f"{len(prompts)} prompts", disable=not progress, leave=False):
-        pairs = [next(stream) for stream in streams]
-        loss_G2, grad_G2N = both_gradients(torch.stack(prompts).detach(), pairs, classifier, words_C)
-        for g, (condition, prompt, row) in enumerate(zip(conditions, prompts, tuned, strict=True)):
-            direction_N, report = _direction(condition, pairs[g], grad_G2N[g], loss_G2[g], settings, step)
-            prompt.grad = direction_N.view_as(prompt).to(prompt.dtype)
-            torch.nn.utils.clip_grad_norm_([prompt], settings.clip_norm)
-            row.trace.append({"step": step, "loss_real": loss_G2[g, 0].item(), "loss_syn": loss_G2[g, 1].item()} | report)
+        if all(one.error for one in tuned):
+            break
+        pairs = [(None, None) if one.error else next(stream) for one, stream in zip(tuned, streams, strict=True)]
+        with enough_memory("prompt_tuning", names):
+            loss_G2, grad_G2N = both_gradients(torch.stack(prompts).detach(), pairs, classifier, words_C, smoothing)
+        finite_G = (~loss_G2.isinf() & grad_G2N.isfinite().all(-1)).all(-1)  # NaN: no batch, or in the gradient too
+        _stop(conditions, tuned, finite_G.tolist(), step, "losses and gradients")
+        direction_GN, found_G2 = _directions(conditions, grad_G2N.where(finite_G[:, None, None], 0.0), settings.eps)
+        clip_each(direction_GN, settings.clip_norm)
+        seen_SG4[step] = torch.cat([loss_G2, found_G2], dim=1)
+        for prompt, direction_N, one in zip(prompts, direction_GN, tuned, strict=True):
+            prompt.grad = None if one.error else direction_N.view_as(prompt)
+            one.trace += [] if one.error else [{"step": step}]
         optimiser.step()
         schedule.step()
         if (step + 1) % settings.eval_every == 0 or step + 1 == settings.steps:
             _select(prompts, conditions, classifier, words_C, settings, tuned, step)
-    for prompt, one in zip(prompts, tuned, strict=True):
+    for prompt, one, seen_S4 in zip(prompts, tuned, seen_SG4.transpose(0, 1).tolist(), strict=True):
         one.best_PD, one.last_PD = one.best_PD.cpu(), prompt.detach().cpu().clone()
+        one.trace = [{"step": row["step"], **dict(zip(SEEN, seen_4, strict=True))} | row
+                     for row, seen_4 in zip(one.trace, seen_S4, strict=False)]  # fmt: skip
     return tuned
 
 
 def both_gradients(
     prompts_GPD: Tensor, pairs: Sequence[tuple[EncodedPairs | None, EncodedPairs | None]], classifier: Classifier,
-    words_C: Tensor,
+    words_C: Tensor, label_smoothing: float | Sequence[float] = 0.0,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Losses [G, 2] and gradients [G, 2, N] of every prompt's real (0) and synthetic (1) rows, in one backward pass.
 
-    Each place is the mean cross-entropy over its own rows; a missing batch has loss NaN and gradient zero.
+    Each place is the mean cross-entropy over its own rows (label_smoothing: one share, or one per prompt); a missing
+    batch has loss NaN and gradient zero.
     """
     leaf_GSPD = torch.stack([prompts_GPD, prompts_GPD], dim=1).requires_grad_()
     placed = [(g, side, part) for g, pair in enumerate(pairs) for side, part in enumerate(pair) if part is not None]
@@ -199,23 +238,29 @@ def both_gradients(
     ids_BT, kept_BT = (t.to(classifier.device) for t in padded(ids, 0))
     label_B, owner_B, place_B, size_B = (torch.tensor(column, device=classifier.device) for column in columns)
     logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, leaf_GSPD[owner_B, place_B])
-    loss_B = losses.label_word_loss(logits_BC, label_B) / size_B
+    smoothing_G = torch.as_tensor(label_smoothing, dtype=logits_BC.dtype, device=logits_BC.device).expand(len(pairs))
+    loss_B = losses.label_word_loss(logits_BC, label_B, label_smoothing=smoothing_G[owner_B]) / size_B
     (grad_GSPD,) = torch.autograd.grad(loss_B.sum(), leaf_GSPD)
     loss_GS = torch.full((len(pairs), 2), torch.nan, dtype=loss_B.dtype, device=loss_B.device)
     loss_GS[owner_B, place_B] = 0.0
     return loss_GS.index_put_((owner_B, place_B), loss_B.detach(), accumulate=True), grad_GSPD.flatten(2)
 
 
-def _direction(condition, pair, grad_2N, loss_2, settings, step) -> tuple[Tensor, dict]:
-    present = [side for side in (0, 1) if pair[side] is not None]
-    if not torch.isfinite(loss_2[present]).all() or not torch.isfinite(grad_2N[present]).all():
-        raise DivergedError(f"strategy {condition.strategy}, seed {condition.seed}, step {step}: expected finite losses "
-                            f"and gradients, found loss {loss_2.tolist()}; lower prompt_tuning.lr")  # fmt: skip
-    if len(present) == 1:
-        return grad_2N[present[0]], {"cosine": math.nan, "conflict": math.nan}
-    rule = "one_sided" if condition.strategy == "paired_surgery" else "none"
-    direction_N, report = surgery.combine(grad_2N[0], grad_2N[1], eps=settings.eps, rule=rule)
-    return direction_N, {"cosine": report.cosine, "conflict": float(report.conflict)}
+def _stop(conditions, tuned: list[TunedPrompt], finite, step: int, what: str) -> None:
+    for condition, one, fine in zip(conditions, tuned, finite, strict=True):
+        if not fine and not one.error:
+            one.error = (f"strategy {condition.strategy}, seed {condition.seed}, step {step}: expected finite {what}, "
+                         "found NaN or infinity; lower prompt_tuning.lr")  # fmt: skip
+
+
+def _directions(conditions: Sequence[Condition], grad_G2N: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Directions [G, N] after each condition's rule; cosine and conflict [G, 2], NaN for a strategy of one gradient."""
+    direction_GN, found_G2 = grad_G2N.sum(1), grad_G2N.new_full((len(conditions), 2), torch.nan, dtype=torch.double)
+    for rule in surgery.RULES:
+        if chosen := [g for g, c in enumerate(conditions) if RULES_OF.get(c.strategy) == rule]:
+            direction_GN[chosen], report = surgery.combine(*grad_G2N[chosen].unbind(1), eps=eps, rule=rule)
+            found_G2[chosen] = torch.stack([report.cosine, report.conflict.double()], dim=1)
+    return direction_GN, found_G2
 
 
 def optimiser_of(prompts: list[Tensor], settings: PromptTuning):
@@ -225,17 +270,18 @@ def optimiser_of(prompts: list[Tensor], settings: PromptTuning):
                               scale_parameter=False, warmup_init=False)  # fmt: skip
     else:
         optimiser = torch.optim.AdamW(prompts, lr=settings.lr, weight_decay=settings.weight_decay)
-
-    def factor(step: int) -> float:
-        return 1.0 if settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+    length = settings.steps if settings.schedule == "cosine" else math.inf  # the start of an endless cosine is constant
+    factor = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / length)))
+    return optimiser, factor
 
 
 def _select(prompts, conditions, classifier, words_C, settings, tuned: list[TunedPrompt], step: int) -> None:
     stack_GPD = torch.stack(prompts).detach()
     logits = predict(stack_GPD, [c.dev for c in conditions], classifier, words_C, settings.eval_batch_size)
+    _stop(conditions, tuned, [logits_BC.isfinite().all() for logits_BC in logits], step, "logits of the dev rows")
     for condition, prompt, one, logits_BC in zip(conditions, prompts, tuned, logits, strict=True):
+        if one.error:
+            continue
         accuracy = (logits_BC.argmax(-1) == torch.tensor(condition.dev.labels)).double().mean().item()
         one.last_dev_accuracy = one.trace[-1]["dev_accuracy"] = accuracy
         if accuracy > one.best_dev_accuracy:

@@ -6,6 +6,8 @@ from dawgen_core.data.profiles import load_task
 from dawgen_core.params import PARAMS, Profile
 
 TABLE_1 = [("Prompting", "none", "prompting"), ("Prompt Tuning", "none", "real"), ("Ours", "dawgen", "paired_surgery")]
+TABLE_2 = [("Real+Syn", "pooled"), ("Real+Syn+LS", "pooled_smoothed"), ("Real->Syn", "real_then_syn"),
+           ("Syn->Real", "syn_then_real"), ("(Real, Syn)", "paired")]  # fmt: skip
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
 GENERATORS = {"mle": "MLE", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_released": "FewGen (released rows)"}
 
@@ -31,6 +33,12 @@ def table_1(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     majority = {load_task(t).title: f"{share[t]:.1f}" for t in profile.tasks}
     rows = [{"method": "Majority class", **majority}]
     rows += [{"method": name, **_row(ledger, generator, method, profile.tasks)} for name, generator, method in TABLE_1]
+    return pd.DataFrame(rows)
+
+
+def table_2(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Ways to combine real and DawGen's rows, without surgery (the paper prints the smoothed row for FewGen only)."""
+    rows = [{"strategy": name, **_row(ledger, "dawgen", method, profile.tasks)} for name, method in TABLE_2]
     return pd.DataFrame(rows)
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.autograd import gradcheck
 
 from dawgen_core import losses
@@ -276,6 +277,17 @@ def test_label_word_loss_equals_its_twin(smoothing):
     found = losses.label_word_loss(logits, LABELS, label_smoothing=smoothing)
     assert found.shape == (B,) and (found - twin).abs().max() < 1e-12
     assert gradcheck(lambda x: losses.label_word_loss(x, LABELS, label_smoothing=smoothing), logits.requires_grad_())
+
+
+def test_label_word_loss_smooths_every_row_by_its_own_share():
+    """torch's cross-entropy knows one share for all rows: row by row it is the reference."""
+    logits, share = drawn(5, C), torch.tensor([0.0, 0.15, 0.5, 0.9, 1.0], dtype=torch.float64)
+    label = torch.tensor([0, C - 1, 1, 2, 1])
+    found = losses.label_word_loss(logits, label, label_smoothing=share)
+    for row, s in enumerate(share.tolist()):
+        expected = F.cross_entropy(logits[row], label[row], label_smoothing=s).item()
+        near(found[row], expected)
+    assert torch.equal(found[:1], losses.label_word_loss(logits[:1], label[:1]))
 
 
 def test_label_word_loss_by_pencil():

@@ -79,19 +79,6 @@ def test_class_balanced_never_repeats_a_row_in_a_batch(per_class):
         assert len(set(batch)) == len(batch)
 
 
-@pytest.mark.parametrize("n_real, n_syn", [(4, 10), (10, 4)])
-def test_paired_cycles_the_smaller_set(n_real, n_syn):
-    steps = list(islice(samplers.paired(n_real, n_syn, 2, 2, (seeded(1), seeded(2))), 10))
-    assert all(len(real) == len(syn) == 2 for real, syn in steps)
-    assert Counter(i for real, _ in steps for i in real) == dict.fromkeys(range(n_real), 20 // n_real)
-    assert Counter(i for _, syn in steps for i in syn) == dict.fromkeys(range(n_syn), 20 // n_syn)
-
-
-def test_paired_takes_its_own_batch_sizes():
-    real, syn = next(samplers.paired(9, 9, 2, 5, (seeded(1), seeded(2))))
-    assert (len(real), len(syn)) == (2, 5)
-
-
 # ---- decoding
 
 def shares(logits: list[float], n: int = 20000, **decoding) -> list[float]:

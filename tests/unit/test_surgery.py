@@ -1,5 +1,6 @@
 """Gradient surgery: what is always true, as properties in float64, and the worked numbers."""
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -8,6 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dawgen_core.samplers import seeded
 from dawgen_core.surgery import RULES, combine, project_conflicting
 
 settings.register_profile("unit", max_examples=80, deadline=None, derandomize=True, database=None)
@@ -115,6 +117,12 @@ def test_zero_gradients_change_nothing(pair):
         assert torch.equal(direction, syn) and not report.conflict and report.cosine == 0
 
 
+def test_a_real_gradient_whose_square_is_zero_changes_nothing():
+    """1e-200 squared is 0 in float64, though the product with -1 is below 0: there is no direction to divide by."""
+    real, syn = torch.tensor([1e-200, 0.0], dtype=torch.float64), torch.tensor([-1.0, 2.0], dtype=torch.float64)
+    assert torch.equal(project_conflicting(syn, onto_real_N=real), syn)
+
+
 @given(gradients(), st.sampled_from(RULES))
 def test_arguments_are_not_modified_and_real_is_never_altered(pair, rule):
     real, syn = pair
@@ -149,6 +157,39 @@ def test_symmetric_is_pcgrad(pair):
     assume(abs(exact_dot(real, syn)) > slack(real, syn))
     found, _ = combine(real, syn, rule="symmetric")
     assert (found - pcgrad(real, syn)).norm() <= 1e-11 * (real.norm() + syn.norm())
+
+
+@pytest.mark.torchjd
+def test_symmetric_is_torchjd_s_pcgrad():
+    """An independent implementation; with two gradients its random order of projections has nothing to choose."""
+    reference = pytest.importorskip("torchjd.aggregation").PCGrad()
+    conflicts = set()
+    for seed in range(40):
+        pair = torch.randn(2, 11, dtype=torch.float64, generator=seeded(seed))
+        pair[1] *= 10.0 ** (seed % 5 - 2)
+        found, report = combine(*pair, rule="symmetric")
+        assert (found - reference(pair)).norm() <= 1e-12 * pair.norm()
+        conflicts.add(report.conflict.item())
+    assert conflicts == {True, False}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_stack_is_its_gradients_one_at_a_time(rule):
+    """Leading dimensions: one test per last dimension, with and without conflict and zeros in one stack."""
+    real, syn = torch.randn(2, 2, 3, 11, dtype=torch.float64, generator=seeded(3))
+    real[0, 0], syn[1, 2] = 0.0, -real[1, 2]
+    together, report = combine(real, syn, eps=0.7, rule=rule)
+    projected = project_conflicting(syn, onto_real_N=real)
+    assert together.shape == projected.shape == (2, 3, 11)
+    for at in itertools.product(range(2), range(3)):
+        alone, one = combine(real[at], syn[at], eps=0.7, rule=rule)
+        assert (together[at] - alone).abs().max() < 1e-12
+        assert (projected[at] - project_conflicting(syn[at], onto_real_N=real[at])).abs().max() < 1e-12
+        assert one.conflict.item() or torch.equal(projected[at], syn[at])
+        for name in ("cosine", "conflict", "norm_real", "norm_syn"):
+            assert getattr(report, name).shape == (2, 3)
+            assert getattr(report, name)[at].item() == pytest.approx(getattr(one, name).item(), rel=1e-12)
+    assert {True, False} == set(report.conflict.flatten().tolist()) and report.cosine[0, 0] == 0
 
 
 @given(gradients(), st.floats(0, 10))
@@ -196,12 +237,12 @@ def test_non_finite_gradients_are_refused(bad):
             combine(real, syn, rule="none")
 
 
-@pytest.mark.parametrize("real, syn", [(torch.ones(3), torch.ones(4)), (torch.ones(2, 3), torch.ones(2, 3)),
+@pytest.mark.parametrize("real, syn", [(torch.ones(3), torch.ones(4)), (torch.ones(2, 3), torch.ones(3)),
                                        (torch.ones(()), torch.ones(()))])  # fmt: skip
 def test_shapes_are_checked(real, syn):
-    with pytest.raises(ValueError, match="flat gradients of equal length"):
+    with pytest.raises(ValueError, match="two gradients .* of equal shape"):
         project_conflicting(syn, onto_real_N=real)
-    with pytest.raises(ValueError, match="flat gradients of equal length"):
+    with pytest.raises(ValueError, match="two gradients .* of equal shape"):
         combine(real, syn)
 
 

@@ -2,9 +2,11 @@
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from dawgen_core import backbones, losses, prompts, samplers, surgery, tuning
 from dawgen_core.data import encoding
@@ -12,7 +14,8 @@ from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tuning import Condition, DivergedError, GeneratorJob, predict, tune_prompts
 
 P = 5
-STRATEGIES = ("real", "syn", "pooled", "paired", "paired_surgery")
+ONE_GRADIENT = ("real", "syn", "pooled", "pooled_smoothed", "real_then_syn", "syn_then_real")
+STRATEGIES = (*ONE_GRADIENT, "paired", "paired_surgery", "paired_symmetric", "paired_drop")
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +84,45 @@ def test_both_gradients_equal_two_separate_backward_passes(classifier64, words, 
             assert (grad_G2N[g, side] - grad).norm() <= 1e-10 * grad.norm()
 
 
-@pytest.mark.parametrize("strategy", ["paired", "paired_surgery"])
+def test_label_smoothing_belongs_to_its_prompt(classifier64, words, pairs):
+    """One batch, three shares: every prompt's loss and gradient are those of its own share."""
+    rows, prompts_GPD, shares = pairs[0].take([0, 20, 7]), stack(1).expand(3, -1, -1), [0.0, 0.15, 0.9]
+    loss_G2, grad_G2N = tuning.both_gradients(prompts_GPD, [(rows, None)] * 3, classifier64, words, shares)
+    ids, kept = prompts.padded(rows.ids, 0)
+    for g, share in enumerate(shares):
+        leaf = prompts_GPD[g].clone().requires_grad_()
+        logits = classifier64.label_word_logits(ids, kept, words, leaf.expand(3, -1, -1))
+        loss = F.cross_entropy(logits, torch.tensor(rows.labels), label_smoothing=share)
+        (grad,) = torch.autograd.grad(loss, leaf)
+        assert loss_G2[g, 0].item() == pytest.approx(loss.item(), rel=1e-12)
+        assert (grad_G2N[g, 0] - grad.flatten()).norm() <= 1e-10 * grad.norm()
+
+
+def test_strategies_and_rules_are_complete():
+    assert tuning.STRATEGIES == STRATEGIES
+    assert tuning.RULES_OF == {"paired": "none", "paired_surgery": "one_sided",
+                               "paired_symmetric": "symmetric", "paired_drop": "drop"}  # fmt: skip
+    assert set(STRATEGIES) == {*ONE_GRADIENT, *tuning.RULES_OF} and set(tuning.RULES_OF.values()) == set(surgery.RULES)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_first_step_is_surgery_then_clipping_then_the_optimiser(classifier64, words, pairs, settings, strategy):
     """With a clip far below Adam's eps the step shows the clipped length, so neither part nor their order can be lost."""
     real, syn, dev = pairs
     start = stack(1)
     condition = Condition(strategy, 13, real, syn, dev)
-    one = settings.model_copy(update={"steps": 1, "optimiser": "adamw", "lr": 0.01, "weight_decay": 0.0, "clip_norm": 1e-8})
+    options = {"steps": 1, "optimiser": "adamw", "lr": 0.01, "weight_decay": 0.0, "clip_norm": 1e-8, "eps": 0.5}
+    one = settings.model_copy(update=options)
     (found,) = tune_prompts(start, [condition], classifier64, words, one, progress=False)
-    batch = next(tuning.batches(condition, one))
-    gradients = [one_gradient(start[0], rows, classifier64, words)[1] for rows in batch]
-    rule = "one_sided" if strategy == "paired_surgery" else "none"
-    direction, report = surgery.combine(*gradients, eps=one.eps, rule=rule)
-    assert found.trace[0]["conflict"] == report.conflict
-    assert found.trace[0]["cosine"] == pytest.approx(report.cosine)
+    batch, smoothing = next(tuning.batches(condition, one)), 0.15 if strategy == "pooled_smoothed" else 0.0
+    _, gradients = tuning.both_gradients(start, [batch], classifier64, words, smoothing)
+    if strategy in ONE_GRADIENT:  # its step does not know eps
+        direction = gradients[0, 0 if batch[0] else 1]
+        assert math.isnan(found.trace[0]["conflict"]) and math.isnan(found.trace[0]["cosine"])
+    else:
+        direction, report = surgery.combine(*gradients[0], eps=0.5, rule=tuning.RULES_OF[strategy])
+        assert found.trace[0]["conflict"] == report.conflict.item() == 1.0
+        assert found.trace[0]["cosine"] == pytest.approx(report.cosine.item())
     clipped = direction * 1e-8 / (direction.norm() + 1e-6)
     expected = start[0].flatten() - 0.01 * clipped / (clipped.abs() + 1e-8)  # Adam's first step with eps 1e-8
     assert (found.last_PD.flatten() - expected).norm() < 1e-6 * (expected - start[0].flatten()).norm()
@@ -119,18 +147,20 @@ def test_a_stack_equals_its_prompts_one_at_a_time(classifier64, words, pairs, se
 
 
 def test_each_pair_of_strategies_differs(classifier64, words, pairs, settings):
-    found = tune_prompts(stack(1).expand(5, -1, -1), conditions(pairs), classifier64, words, settings, progress=False)
+    found = tune_prompts(stack(1).expand(10, -1, -1), conditions(pairs), classifier64, words, settings, progress=False)
     for (a, one), (b, other) in itertools.combinations(zip(STRATEGIES, found, strict=True), 2):
         assert (one.last_PD - other.last_PD).abs().max() > 1e-3, (a, b)
     by_name = dict(zip(STRATEGIES, found, strict=True))
     assert sum(row["conflict"] for row in by_name["paired_surgery"].trace) > 0  # else surgery would be nothing
     assert by_name["paired"].trace[0] == by_name["paired_surgery"].trace[0]  # same start, same rows, same gradients
     assert all(math.isnan(row["loss_syn"]) for row in by_name["real"].trace + by_name["pooled"].trace)
+    assert [math.isnan(row["loss_syn"]) for row in by_name["real_then_syn"].trace] == [True] * 4 + [False] * 2
+    assert list(by_name["paired"].trace[2]) == ["step", "loss_real", "loss_syn", "cosine", "conflict", "dev_accuracy"]
     assert all(math.isnan(row["loss_real"]) for row in by_name["syn"].trace)
 
 
 def test_frozen_means_frozen(classifier, words, pairs, settings):
-    before, start = classifier.weights_digest(), stack(5).float()
+    before, start = classifier.weights_digest(), stack(10).float()
     kept = start.clone()
     tune_prompts(start, conditions(pairs), classifier, words, settings, progress=False)
     assert classifier.weights_digest() == before and torch.equal(start, kept)
@@ -150,8 +180,10 @@ def marked(n: int, mark: int) -> EncodedPairs:
     return EncodedPairs([[mark, i] for i in range(n)], [i % 2 for i in range(n)], 0)
 
 
-@pytest.mark.parametrize("strategy, sizes", [("real", (4, None)), ("syn", (None, 6)), ("pooled", (10, None)),
-                                             ("paired", (4, 6)), ("paired_surgery", (4, 6))])  # fmt: skip
+SIZES = {"real": (4, None), "syn": (None, 6), "pooled": (10, None), "pooled_smoothed": (10, None)}
+
+
+@pytest.mark.parametrize("strategy, sizes", (SIZES | dict.fromkeys(tuning.RULES_OF, (4, 6))).items())
 def test_batches_of_every_strategy(settings, strategy, sizes):
     settings = settings.model_copy(update={"batch_real_per_class": 2, "batch_syn_per_class": 3})
     condition = Condition(strategy, 13, marked(8, 1), marked(12, 2), marked(2, 3))
@@ -162,7 +194,45 @@ def test_batches_of_every_strategy(settings, strategy, sizes):
             seen[side] |= {tuple(ids) for ids in rows.ids} if rows else set()
             assert rows is None or all(y == ids[1] % 2 for ids, y in zip(rows.ids, rows.labels, strict=True))
     real, syn = ({(mark, i) for i in range(n)} for mark, n in ((1, 8), (2, 12)))
-    assert seen == {"real": [real, set()], "syn": [set(), syn], "pooled": [real | syn, set()]}.get(strategy, [real, syn])
+    both = {"real": [real, set()], "syn": [set(), syn]} | dict.fromkeys(("pooled", "pooled_smoothed"), [real | syn, set()])
+    assert seen == both.get(strategy, [real, syn])
+
+
+@pytest.mark.parametrize("n_real, n_syn", [(4, 10), (10, 4)])
+def test_paired_cycles_the_smaller_set(settings, n_real, n_syn):
+    settings = settings.model_copy(update={"batch_real_per_class": 1, "batch_syn_per_class": 1})
+    condition = Condition("paired", 13, marked(n_real, 1), marked(n_syn, 2), marked(2, 3))
+    steps = itertools.islice(tuning.batches(condition, settings), 10)
+    drawn = Counter(tuple(ids) for pair in steps for rows in pair for ids in rows.ids)
+    assert drawn == {(1, i): 20 // n_real for i in range(n_real)} | {(2, i): 20 // n_syn for i in range(n_syn)}
+
+
+def epochs(strategy: str, settings, n: int, seed: int = 13) -> list[list[list[int]]]:
+    """n epochs of 8 real (marked 1) and 13 synthetic rows (marked 2) in batches of 6, as rows in their order."""
+    settings = settings.model_copy(update={"batch_real_per_class": 2, "batch_syn_per_class": 1})
+    stream = tuning.batches(Condition(strategy, seed, marked(8, 1), marked(13, 2), marked(2, 3)), settings)
+    out = []
+    for _ in range(n):
+        pairs = [next(stream) for _ in range(5)]
+        parts = [real or syn for real, syn in pairs]
+        sizes = {"real_then_syn": [6, 2, 6, 6, 1], "syn_then_real": [6, 6, 1, 6, 2]}[strategy]
+        assert [len(part.ids) for part in parts] == sizes and all((real is None) != (syn is None) for real, syn in pairs)
+        assert all(ids[0] == (2 if real is None else 1) for real, syn in pairs for ids in (real or syn).ids)
+        assert all(y == ids[1] % 2 for part in parts for ids, y in zip(part.ids, part.labels, strict=True))
+        out.append([ids for part in parts for ids in part.ids])
+    return out
+
+
+def test_in_turn_every_epoch_is_every_row_once_one_kind_after_the_other(settings):
+    """8 real rows in batches of 6 and 2, 13 synthetic ones in 6, 6 and 1; afresh in every epoch, by the condition's seed."""
+    real_first, syn_first = epochs("real_then_syn", settings, 3), epochs("syn_then_real", settings, 3)
+    real, syn = ([[mark, i] for i in range(n)] for mark, n in ((1, 8), (2, 13)))
+    for one, other in zip(real_first, syn_first, strict=True):
+        assert sorted(one[:8]) == real and sorted(one[8:]) == syn
+        assert other == one[8:] + one[:8]  # the same streams
+    for a, b in itertools.combinations([*real_first, real, *epochs("real_then_syn", settings, 1, seed=21)], 2):
+        assert a[:8] != b[:8]
+    assert real_first[0][8:] != real_first[1][8:]
 
 
 def test_paired_and_surgery_see_the_same_rows(settings):
@@ -259,13 +329,111 @@ def test_prediction_without_a_prompt(classifier, words, pairs):
     assert torch.allclose(found, classifier.label_word_logits(ids, kept, words), atol=1e-5)
 
 
+# ---- what stops a condition, or the run
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_non_finite_numbers_stop_the_run(classifier, words, pairs, settings, strategy, bad):
-    start = stack(1).float()
-    start[0, 2, 3] = bad
-    with pytest.raises(DivergedError, match=f"strategy {strategy}, seed 13, step 0.*lower prompt_tuning.lr"):
-        tune_prompts(start, conditions(pairs, [strategy]), classifier, words, settings, progress=False)
+def test_a_prompt_that_is_not_finite_stops_at_once(classifier, words, pairs, settings, bad, monkeypatch):
+    """Every strategy has its error; nothing is left to do, so the loop ends."""
+    start, calls = stack(10).float(), counted(monkeypatch, "both_gradients")
+    start[:, 2, 3] = bad
+    found = tune_prompts(start, conditions(pairs), classifier, words, settings, progress=False)
+    assert len(calls) == 1
+    for strategy, one, before in zip(STRATEGIES, found, start, strict=True):
+        assert one.error == (f"strategy {strategy}, seed 13, step 0: expected finite losses and gradients, found NaN or "
+                             "infinity; lower prompt_tuning.lr")  # fmt: skip
+        assert one.trace == [] and one.best_step == -1 and torch.equal(one.best_PD.nan_to_num(), before.nan_to_num())
+
+
+def counted(monkeypatch, name: str, change=lambda call, found: found) -> list:
+    """The positional arguments of every call of a function of `tuning`; change(number of the call, result) is returned."""
+    calls, original = [], getattr(tuning, name)
+
+    def function(*args):
+        calls.append(args)
+        return change(len(calls) - 1, original(*args))
+
+    monkeypatch.setattr(tuning, name, function)
+    return calls
+
+
+BAD = 6  # the condition that diverges: paired
+
+
+@pytest.mark.parametrize("what, value", [(0, math.inf), (1, math.nan), (1, math.inf)], ids=["loss", "nan", "infinity"])
+def test_a_condition_that_diverges_stops_alone(classifier64, words, pairs, settings, monkeypatch, what, value):
+    """At step 4 of 6, after the evaluation of step 2: the others end as in a run without it."""
+    every, starts = conditions(pairs), stack(10)
+    others = [g for g in range(10) if g != BAD]
+    expected = tune_prompts(starts[others], [every[g] for g in others], classifier64, words, settings, progress=False)
+    short = settings.model_copy(update={"steps": 4})
+    (until,) = tune_prompts(starts[BAD : BAD + 1], every[BAD : BAD + 1], classifier64, words, short, progress=False)
+
+    def poisoned(call, found):
+        if call == 4:
+            found[what][BAD, 0] = value
+        return found
+
+    calls = counted(monkeypatch, "both_gradients", poisoned)
+    found = tune_prompts(starts, every, classifier64, words, settings, progress=False)
+    assert [pairs[BAD] == (None, None) for _, pairs, *_ in calls] == [False] * 5 + [True]
+    stopped = found.pop(BAD)
+    assert stopped.error.startswith("strategy paired, seed 13, step 4: expected finite losses and gradients")
+    assert [row["step"] for row in stopped.trace] == [0, 1, 2, 3] and stopped.best_step == 2
+    assert (stopped.last_PD - until.last_PD).abs().max() < 1e-7
+    assert stopped.best_PD.isfinite().all() and not torch.equal(stopped.best_PD, starts[BAD])
+    for one, other in zip(found, expected, strict=True):
+        assert one.error is None and one.best_step == other.best_step
+        assert (one.last_PD - other.last_PD).abs().max() < 1e-7
+        for a, b in zip(one.trace, other.trace, strict=True):
+            assert a == pytest.approx(b, rel=1e-6, nan_ok=True)
+
+
+def test_logits_that_are_not_finite_are_never_selected(classifier, words, pairs, settings, monkeypatch):
+    often = settings.model_copy(update={"eval_every": 2})
+
+    def poisoned(call, found):
+        return [found[0].clone().index_fill_(0, torch.tensor([5]), math.nan), found[1]] if call == 1 else found
+
+    counted(monkeypatch, "predict", poisoned)
+    stopped, other = tune_prompts(stack(2).float(), conditions(pairs, ["real", "paired"]), classifier, words, often,
+                                  progress=False)  # fmt: skip
+    assert stopped.error.startswith("strategy real, seed 13, step 3: expected finite logits of the dev rows, found NaN")
+    assert stopped.best_step == 1 and [row["step"] for row in stopped.trace if "dev_accuracy" in row] == [1]
+    assert other.error is None and len(other.trace) == 6
+
+
+NO_MEMORY = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError(),
+             RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"),
+             RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4000000000000 bytes.")]  # fmt: skip
+
+
+def raising(error):
+    def function(*args):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=["cuda", "python", "linux", "windows"])
+def test_too_little_memory_says_what_to_do(classifier, words, pairs, settings, generator_run, monkeypatch, error):
+    monkeypatch.setattr(tuning, "both_gradients", raising(error))
+    monkeypatch.setattr(tuning.bilevel, "algorithm_1_step", raising(error))
+    with pytest.raises(MemoryError, match="memory for 10 prompts at once .real, seed 13 to paired_drop, seed 13.*"
+                                          "set prompt_tuning.stack to 5") as found:  # fmt: skip
+        tune_prompts(stack(10).float(), conditions(pairs), classifier, words, settings, progress=False)
+    assert found.value.__cause__ is error
+    layout, options, jobs, *_ = generator_run  # the first stack: mle of both seeds
+    with pytest.raises(MemoryError, match="expected memory for 2 prompts at once .mle, seed 13 to mle, seed 21.*"
+                                          "set generator_tuning.stack to 1"):  # fmt: skip
+        tuning.tune_generators(layout, jobs, options, progress=False)
+
+
+def test_other_errors_pass_as_they_are(classifier, words, pairs, settings, monkeypatch):
+    error = RuntimeError("expected all tensors on the same device")
+    monkeypatch.setattr(tuning, "both_gradients", raising(error))
+    with pytest.raises(RuntimeError) as found:
+        tune_prompts(stack(1).float(), conditions(pairs, ["real"]), classifier, words, settings, progress=False)
+    assert found.value is error
 
 
 def test_clip_each_by_pencil():
