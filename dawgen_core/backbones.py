@@ -1,22 +1,17 @@
-"""The two frozen models: a T5 that classifies, a causal LM (CTRL first) that generates, by hub id, folder or `tiny:`.
+"""The two frozen models: a T5 that classifies, a causal LM (CTRL first) that generates. `data.pretrained` loads them.
 
 A backbone never learns: its parameters require no gradient, it runs in eval mode, `weights_digest` is the
-same before and after. Random models (`tiny:`) are transformers' own classes with seeded random weights.
+same before and after.
 """
 
 import hashlib
 import inspect
-import math
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import Tensor
 
-from dawgen_core.params import Backbone, Compute, ParamsError
+from dawgen_core.params import Compute
 
 SENTINEL = "<extra_id_0>"  # [MASK] for T5
 
@@ -146,103 +141,3 @@ def word_id(tokenizer, word: str, name: str) -> int:
         raise BackboneError(f"verbalizer: expected a word that is one token of {name}, found {word!r} = "
                             f"{tokenizer.convert_ids_to_tokens(ids)}; choose another word")  # fmt: skip
     return ids[0]
-
-
-def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
-    """A backbone's tokenizer alone, to check texts before a large model is loaded. Errors: BackboneError."""
-    return _tiny_tokenizer(texts, backbone.n_words) if backbone.is_tiny else _from_pretrained(backbone)[1]
-
-
-def load_classifier(backbone: Backbone, compute: Compute, texts: Iterable[str] = ()) -> Classifier:
-    """The profile's T5. `texts` (training rows, template, label words) make the vocabulary of a tiny: model."""
-    return Classifier(*_load(backbone, compute, texts))
-
-
-def load_generator(backbone: Backbone, compute: Compute, texts: Iterable[str] = ()) -> Generator:
-    """The profile's causal LM; `texts` as for `load_classifier`."""
-    return Generator(*_load(backbone, compute, texts))
-
-
-def auto_class(backbone: Backbone):
-    """The class of transformers that makes such a model: sequence to sequence for T5, a causal LM for the others."""
-    return transformers.AutoModelForSeq2SeqLM if backbone.architecture == "t5" else transformers.AutoModelForCausalLM
-
-
-def config_of(backbone: Backbone) -> transformers.PretrainedConfig:
-    """The configuration that a backbone's `shape` describes, without weights: for tiny: models and for counting."""
-    try:
-        plain = transformers.AutoConfig.for_model(backbone.architecture)
-    except ValueError as error:
-        raise BackboneError("architecture: expected a model type that transformers knows, such as ctrl, gpt2 or llama, "
-                            f"found {backbone.architecture!r}") from error  # fmt: skip
-    if unknown := [key for key in backbone.shape if not hasattr(plain, key)]:
-        raise BackboneError(f"shape: expected keys of {type(plain).__name__}, found {unknown}")
-    still = {"decoder_start_token_id": 0, "dropout_rate": 0.0, "tie_word_embeddings": False}
-    return type(plain)(**backbone.shape, **(still if backbone.architecture == "t5" else {}))
-
-
-def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
-    device, dtype = device_of(compute), dtype_of(compute)
-    if backbone.is_tiny:
-        model = _tiny(backbone, texts).to(device=device, dtype=dtype)
-        return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
-    name, tokenizer = _from_pretrained(backbone)
-    try:
-        model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False,
-                                                             output_loading_info=True)  # fmt: skip
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"model: expected whole weights for {name}, found {str(error).splitlines()[0]}") from error
-    if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
-        raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
-    return model.to(device), tokenizer, name
-
-
-def _from_pretrained(backbone: Backbone) -> tuple:
-    """(name, tokenizer) of a hub id or a local folder whose configuration has the shape that the profile describes."""
-    path = Path(backbone.model).expanduser()
-    looks_local = backbone.model.startswith((".", "/", "~")) or path.is_dir()
-    if looks_local and not (path / "config.json").is_file():
-        raise BackboneError(f"model: expected a folder with config.json, tokenizer and weights, found none at {path}")
-    name = str(path) if looks_local else backbone.model
-    try:
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise BackboneError(f"model: expected {name} on the hub, in its cache or in a folder, found none "
-                            f"({str(error).splitlines()[0]}); connect once, or give a folder") from error  # fmt: skip
-    _check_shape(config, backbone)
-    return name, tokenizer
-
-
-def _check_shape(config, backbone: Backbone) -> None:
-    if config.model_type != backbone.architecture:
-        raise BackboneError(f"{backbone.model}: expected architecture {backbone.architecture}, found {config.model_type}")
-    for key, expected in backbone.shape.items():
-        if (found := getattr(config, key, None)) != expected:
-            raise BackboneError(f"{backbone.model}: shape.{key}: expected {expected}, found {found}")
-
-
-def _tiny(backbone: Backbone, texts: Iterable[str]) -> torch.nn.Module:
-    n_vocab = len(_tiny_tokenizer(texts, backbone.n_words))
-    config = config_of(backbone.model_copy(update={"shape": backbone.shape | {"vocab_size": n_vocab}}))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return auto_class(backbone).from_config(config)
-
-
-def _tiny_tokenizer(texts: Iterable[str], n_words: int | None):
-    """T5's own tokenizer class over the words of the first text and the most frequent n_words of all; else characters."""
-    texts = list(texts)
-    counts = Counter(word for text in texts for word in text.split())
-    if not counts or n_words is None:
-        raise ParamsError("tiny: models need texts to build their vocabulary from, found none")
-    frequent = sorted(counts, key=lambda w: (-counts[w], w))[:n_words]
-    words = list(dict.fromkeys([*texts[0].split(), *frequent]))
-    letters = sorted({c for word in counts for c in word} | set(map(chr, range(33, 127))))
-    total = sum(counts.values())
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -20.0)]
-    pieces += [(f"▁{word}", math.log(counts[word] / total)) for word in words]
-    known = {piece for piece, _ in pieces}
-    pieces += [(letter, -20.0) for letter in letters if letter not in known]
-    pieces += [(f"<extra_id_{i}>", 0.0) for i in reversed(range(4))]
-    return transformers.T5Tokenizer(vocab=pieces, extra_ids=4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dawgen_core import backbones, params, tasks
-from dawgen_core.data import profiles
+from dawgen_core.data import pretrained, profiles
 from dawgen_core.data.rows import TaskRows
 
 torch.set_num_threads(1)
@@ -44,12 +44,12 @@ def texts(smoke, mrpc, sick) -> list[str]:
 
 @pytest.fixture(scope="session")
 def classifier(smoke, texts) -> backbones.Classifier:
-    return backbones.load_classifier(smoke.classifier, smoke.compute, texts)
+    return pretrained.load_classifier(smoke.classifier, smoke.compute, texts)
 
 
 @pytest.fixture(scope="session")
 def generator(smoke, texts) -> backbones.Generator:
-    return backbones.load_generator(smoke.generator, smoke.compute, texts)
+    return pretrained.load_generator(smoke.generator, smoke.compute, texts)
 
 
 def in_float64(frozen: backbones.Frozen) -> backbones.Frozen:

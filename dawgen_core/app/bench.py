@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
 from dawgen_core import backbones, bilevel, losses, prompts, samplers
+from dawgen_core.data import pretrained
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.params import Backbone
 
@@ -86,7 +87,7 @@ def classifier_of(shape: dict, n_vocab: int, device: torch.device, dtype: torch.
     spec = Backbone(model="tiny:t5", architecture="t5", shape=shape | {"vocab_size": n_vocab}, n_words=1)
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(0)
-        model = transformers.AutoModelForSeq2SeqLM.from_config(backbones.config_of(spec), dtype=dtype)
+        model = transformers.AutoModelForSeq2SeqLM.from_config(pretrained.config_of(spec), dtype=dtype)
     return backbones.Classifier(model, _tokenizer(), "T5, random weights")
 
 
@@ -94,7 +95,7 @@ def _tokenizer():
     task = load_task("mrpc")
     words = [task.generator.control_code, task.generator.infix, *task.generator.prefix.values(), "yes no neutral ."]
     spec = Backbone(model="tiny:t5", architecture="t5", shape={"d_model": 8}, n_words=400)
-    return backbones.load_tokenizer(spec, [" ".join(words)])
+    return pretrained.load_tokenizer(spec, [" ".join(words)])
 
 
 # ---- Algorithm 1

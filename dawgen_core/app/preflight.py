@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 from dawgen_core import backbones, samplers
+from dawgen_core.data import pretrained
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Backbone, Profile
 from dawgen_core.tasks import MASK, TaskError
@@ -17,7 +18,7 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
     Errors: TaskError, ParamsError, BackboneError, as the later steps would raise them, hours later.
     """
     task, found = rows.task, []
-    tokenizer = backbones.load_tokenizer(study.classifier, rows.vocabulary() if study.classifier.is_tiny else ())
+    tokenizer = pretrained.load_tokenizer(study.classifier, rows.vocabulary() if study.classifier.is_tiny else ())
     for label in task.labels:
         backbones.word_id(tokenizer, task.classifier.verbalizer[label], study.classifier.model)
     found.append(("label words", f"{task.classifier.verbalizer}: one token each"))
@@ -43,4 +44,4 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
 def on_meta(backbone: Backbone) -> torch.nn.Module:
     """The whole model on the meta device: every shape, no memory, no download."""
     with torch.device("meta"):
-        return backbones.auto_class(backbone).from_config(backbones.config_of(backbone))
+        return pretrained.auto_class(backbone).from_config(pretrained.config_of(backbone))

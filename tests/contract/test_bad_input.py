@@ -14,7 +14,7 @@ from dawgen_core.app import entry
 from dawgen_core.app.preflight import preflight
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.backbones import BackboneError
-from dawgen_core.data import adapters
+from dawgen_core.data import adapters, pretrained
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Backbone, ParamsError
@@ -406,7 +406,7 @@ def t5_at(place, classifier, **shape) -> Backbone:
 @pytest.mark.parametrize("place", ["/no/such/folder", "./nowhere", "nobody/nothing"])
 def test_missing_model(place, smoke, classifier):
     with pytest.raises(BackboneError, match="model: expected .*found none"):
-        backbones.load_classifier(t5_at(place, classifier), smoke.compute)
+        pretrained.load_classifier(t5_at(place, classifier), smoke.compute)
 
 
 @pytest.fixture
@@ -417,10 +417,10 @@ def saved_t5(classifier, tmp_path):
 
 
 def test_a_model_folder_loads_and_its_shape_is_checked(saved_t5, smoke, classifier):
-    again = backbones.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
+    again = pretrained.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
     assert again.weights_digest() == classifier.weights_digest()
     with pytest.raises(BackboneError, match="shape.d_model: expected 33, found 32"):
-        backbones.load_classifier(t5_at(saved_t5, classifier, d_model=33), smoke.compute)
+        pretrained.load_classifier(t5_at(saved_t5, classifier, d_model=33), smoke.compute)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -428,7 +428,7 @@ def test_a_model_folder_with_a_truncated_file(name, saved_t5, smoke, classifier)
     path = saved_t5 / name
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(BackboneError, match=r"model: expected"):
-        backbones.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
+        pretrained.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
 
 
 def test_a_model_folder_with_a_tensor_missing(saved_t5, smoke, classifier):
@@ -439,7 +439,7 @@ def test_a_model_folder_with_a_tensor_missing(saved_t5, smoke, classifier):
     tensors.pop("encoder.final_layer_norm.weight")
     save_file(tensors, saved_t5 / "model.safetensors", {"format": "pt"})
     with pytest.raises(BackboneError, match="encoder.final_layer_norm.weight"):
-        backbones.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
+        pretrained.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
 
 
 # ---------------------------------------------------------------- artifacts
@@ -566,7 +566,7 @@ def test_a_lone_quotation_mark_in_tsv_is_just_that(own_rows):
 def test_preflight_finds_a_label_word_of_several_tokens_before_any_work(copied_params):
     edit(copied_params / MRPC, 'equivalent: "yes"', 'equivalent: "zebra-crossing!"')
     preflight(load_profile("smoke"), mrpc_rows())  # a tiny vocabulary holds the task's own words
-    tokenizer = backbones.load_tokenizer(load_profile("smoke").classifier, ["no", "yes"])
+    tokenizer = pretrained.load_tokenizer(load_profile("smoke").classifier, ["no", "yes"])
     with pytest.raises(BackboneError, match="one token"):
         backbones.word_id(tokenizer, "zebra-crossing!", "tiny")
 

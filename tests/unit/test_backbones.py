@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from dawgen_core import backbones, prompts
 from dawgen_core.app.preflight import on_meta
 from dawgen_core.backbones import BackboneError
+from dawgen_core.data import pretrained
 from dawgen_core.params import Backbone, ParamsError
 
 SENTENCES = ["Alden said on Monday", "it will close two offices in Lagos <extra_id_0>", "no"]
@@ -130,7 +131,7 @@ SHAPES = {
 def test_any_causal_lm_generates(smoke, mrpc, texts, name, prompt):
     """Built by its model type alone; left padding and a cache change nothing."""
     spec = Backbone(model=f"tiny:{name}", architecture=name, shape=SHAPES[name], n_words=9)
-    lm = backbones.load_generator(spec, smoke.compute, texts[:1])
+    lm = pretrained.load_generator(spec, smoke.compute, texts[:1])
     lm.model.double()
     layout = prompts.PromptLayout(mrpc, lm, smoke.generator_tuning.model_copy(update={"prompt": prompt}))
     q_GCSD = layout.initial().double()[None]
@@ -162,7 +163,7 @@ def test_a_causal_lm_whose_logits_are_not_its_heads_is_refused(generator):
 def test_an_unknown_architecture_is_refused(smoke, texts):
     spec = Backbone(model="tiny:nothing", architecture="nothing", shape={"n_embd": 8}, n_words=9)
     with pytest.raises(BackboneError, match="expected a model type that transformers knows"):
-        backbones.load_generator(spec, smoke.compute, texts[:1])
+        pretrained.load_generator(spec, smoke.compute, texts[:1])
 
 
 @pytest.mark.parametrize("name", ["classifier", "generator"])
@@ -184,12 +185,12 @@ def test_the_digest_sees_one_bit_and_nothing_else(classifier):
 def test_tiny_models_are_the_same_every_time_and_leave_the_global_seed_alone(smoke, texts, classifier, generator):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    again = backbones.load_classifier(smoke.classifier, smoke.compute, texts)
+    again = pretrained.load_classifier(smoke.classifier, smoke.compute, texts)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert again.weights_digest() == classifier.weights_digest()
-    assert backbones.load_generator(smoke.generator, smoke.compute, texts).weights_digest() == generator.weights_digest()
+    assert pretrained.load_generator(smoke.generator, smoke.compute, texts).weights_digest() == generator.weights_digest()
     with pytest.raises(ParamsError, match="found none"):
-        backbones.load_classifier(smoke.classifier, smoke.compute, [])
+        pretrained.load_classifier(smoke.classifier, smoke.compute, [])
 
 
 def test_the_meta_model_has_the_shapes_of_the_real_one(smoke, generator):
@@ -233,7 +234,7 @@ def test_an_untied_lm_head_survives_loading(classifier, smoke, tmp_path, style):
     if style == "one .bin file":
         (tmp_path / "model.safetensors").unlink()
         torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    again = backbones.load_classifier(local, smoke.compute)
+    again = pretrained.load_classifier(local, smoke.compute)
     assert torch.equal(again.model.lm_head.weight, head)
     assert torch.equal(again.model.shared.weight, classifier.model.shared.weight)
     assert torch.equal(again.model.encoder.embed_tokens.weight, again.model.decoder.embed_tokens.weight)
@@ -251,36 +252,36 @@ def test_a_missing_model_is_refused(smoke, tmp_path):
     for name in (tmp_path / "nowhere", tmp_path / "empty", "./nowhere", "~/nowhere-at-all"):
         local = smoke.classifier.model_copy(update={"model": str(name), "n_words": None})
         with pytest.raises(BackboneError, match="expected a folder with config.json"):
-            backbones.load_classifier(local, smoke.compute)
+            pretrained.load_classifier(local, smoke.compute)
     remote = smoke.classifier.model_copy(update={"model": "nobody/no-such-model", "n_words": None})
     with pytest.raises(BackboneError, match="on the hub, in its cache or in a folder"):
-        backbones.load_classifier(remote, smoke.compute)
+        pretrained.load_classifier(remote, smoke.compute)
 
 
 def test_a_folder_without_weights_is_refused(classifier, smoke, tmp_path):
     local = saved(classifier, tmp_path, smoke.classifier)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(BackboneError, match="expected whole weights"):
-        backbones.load_classifier(local, smoke.compute)
+        pretrained.load_classifier(local, smoke.compute)
 
 
 def test_another_shape_or_architecture_is_refused(classifier, generator, smoke, tmp_path):
     local = saved(classifier, tmp_path, smoke.classifier)
     other = local.model_copy(update={"shape": {**local.shape, "d_model": 64}})
     with pytest.raises(BackboneError, match="shape.d_model: expected 64, found 32"):
-        backbones.load_classifier(other, smoke.compute)
+        pretrained.load_classifier(other, smoke.compute)
     unknown = local.model_copy(update={"shape": {**local.shape, "n_embd": 3}})
     with pytest.raises(BackboneError, match="shape.n_embd: expected 3, found None"):
-        backbones.load_classifier(unknown, smoke.compute)
+        pretrained.load_classifier(unknown, smoke.compute)
     with pytest.raises(BackboneError, match="expected architecture ctrl, found t5"):
-        backbones.load_generator(local.model_copy(update={"architecture": "ctrl"}), smoke.compute)
+        pretrained.load_generator(local.model_copy(update={"architecture": "ctrl"}), smoke.compute)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_folder_loads_in_the_asked_dtype(classifier, smoke, tmp_path, dtype):
     local = saved(classifier, tmp_path, smoke.classifier)
     compute = smoke.compute.model_copy(update={"dtype": dtype})
-    model = backbones.load_classifier(local, compute).model
+    model = pretrained.load_classifier(local, compute).model
     assert {p.dtype for p in model.parameters()} == {getattr(torch, dtype)}
 
 
@@ -297,5 +298,5 @@ def test_device_and_dtype(smoke, monkeypatch):
 
 
 def test_t5_v1_1_does_not_scale_its_outputs(smoke):
-    config = backbones.config_of(smoke.classifier)
+    config = pretrained.config_of(smoke.classifier)
     assert isinstance(config, transformers.T5Config) and not config.scale_decoder_outputs and config.dropout_rate == 0

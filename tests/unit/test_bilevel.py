@@ -9,6 +9,7 @@ import transformers
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dawgen_core import backbones, bilevel, prompts
+from dawgen_core.data import pretrained
 from dawgen_core.params import Backbone
 from dawgen_core.samplers import seeded
 from dawgen_core.weighting import WeightNet
@@ -21,7 +22,7 @@ def generators(smoke, texts):
     """A CTRL and a GPT-2 of width 8 in float64, with weights large enough that the labels' prompts matter."""
     shape = {"n_embd": 8, "n_head": 2, "n_layer": 2, "dff": 12, "n_positions": 96}
     small = Backbone(model="tiny:ctrl", architecture="ctrl", shape=shape, n_words=4)
-    ctrl = backbones.load_generator(small, smoke.compute, texts[:1])
+    ctrl = pretrained.load_generator(small, smoke.compute, texts[:1])
     config = transformers.GPT2Config(vocab_size=ctrl.n_vocab, n_embd=8, n_head=2, n_layer=2, n_positions=96,
                                      attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)  # fmt: skip
     gpt2 = backbones.Generator(transformers.GPT2LMHeadModel(config), ctrl.tokenizer, "gpt2")
