@@ -39,6 +39,9 @@ class Decode(Record):
     repetition_penalty: Annotated[float, Field(ge=1)] = 1.0
 
 
+Repeats = Literal["keep", "reject", "report"]  # taken unseen, not taken, or taken and counted
+
+
 class Task(Record):
     """What both models read and write for one task; `data.sources.TaskFile` adds where its rows are."""
 
@@ -49,6 +52,8 @@ class Task(Record):
     generator: GeneratorTexts
     decoding: dict[str, Decode]
     reject_containing: list[str]
+    on_copy: Repeats = "report"  # sentence 2 equals sentence 1
+    on_duplicate: Repeats = "report"  # sentence 2 was taken before for the same label
 
     @model_validator(mode="after")
     def _complete(self) -> "Task":
@@ -65,6 +70,9 @@ class Task(Record):
         words = list(self.classifier.verbalizer.values())
         if len(set(words)) != len(words):
             raise ValueError(f"classifier.verbalizer: expected a different word for each label, found {words}")
+        if self.generator.mode == "both" and (greedy := [k for k, d in self.decoding.items() if d.temperature == 0]):
+            raise ValueError("decoding: expected a temperature above 0 for every label, for with mode `both` a greedy "
+                             f"generator writes one sentence again and again; found 0 for {greedy}")  # fmt: skip
         return self
 
     def number(self, label: str) -> int:
