@@ -171,21 +171,27 @@ def test_no_sentence_depends_on_batch_neighbours_or_refilling(ctrl, smoke, mrpc,
         assert_same(found, whole[i])
 
 
-def test_lanes_are_refilled_and_columns_that_nobody_keeps_are_dropped(ctrl, smoke, mrpc, monkeypatch):
-    layout, q_1CSD = made(mrpc, ctrl, smoke, prompt="prefix", **SAMPLED)
-    shapes, states = [], ctrl.states
+def watched(model, monkeypatch) -> list[tuple[int, torch.Tensor]]:
+    """What the model is asked from now on: new places of each row, and the mask of all."""
+    read, states = [], model.states
 
-    def watched(inputs_BTD, kept_BT, cache):
-        shapes.append((inputs_BTD.shape[1], *kept_BT.shape))
+    def record(inputs_BTD, kept_BT, cache=None):
+        read.append((inputs_BTD.shape[1], kept_BT))
         return states(inputs_BTD, kept_BT, cache)
 
-    monkeypatch.setattr(ctrl, "states", watched)
+    monkeypatch.setattr(model, "states", record)
+    return read
+
+
+def test_lanes_are_refilled_and_columns_that_nobody_keeps_are_dropped(ctrl, smoke, mrpc, monkeypatch):
+    layout, q_1CSD = made(mrpc, ctrl, smoke, prompt="prefix", **SAMPLED)
+    read = watched(ctrl, monkeypatch)
     firsts, settings = FIRSTS * 6, settings_of(smoke, batch_size=4)
     found = spoken(layout, q_1CSD, settings, 0, firsts)
     openings = [layout.n_past + len(layout.opening(0, ctrl.ids(first))) for first in firsts]
-    steps = [shape for shape in shapes if shape[0] == 1]
-    assert max(n for _, n, _ in shapes) == 4
-    assert max(width for *_, width in steps) <= max(openings) + settings.max_new_tokens + 1
+    steps = [kept_BT for n_new, kept_BT in read if n_new == 1]
+    assert max(len(kept_BT) for _, kept_BT in read) == 4
+    assert max(kept_BT.shape[1] for kept_BT in steps) <= max(openings) + settings.max_new_tokens + 1
     n_tokens = sum(one.n_tokens for one in found)
     assert n_tokens / 4 <= len(steps) < 1.3 * n_tokens / 4  # hardly a lane idles
 
@@ -202,7 +208,10 @@ def test_the_models_positions_limit_the_whole_row(ctrl, smoke, mrpc, monkeypatch
     opening = max(len(made(mrpc, ctrl, smoke)[0].opening(0, ctrl.ids(first))) for first in FIRSTS)
     layout, q_1CSD = made(mrpc, ctrl, smoke, repetition_penalty=1.5)
     monkeypatch.setattr(ctrl, "positions", opening + 4)
+    monkeypatch.setattr(generation, "REFILL", 1.0)  # lanes idle long, and go no further than their sentence
+    read = watched(ctrl, monkeypatch)
     found = spoken(layout, q_1CSD, smoke.generation, 0)
+    assert max(int(kept_BT.sum(1).max()) for _, kept_BT in read) == opening + 3
     longest = max(range(len(FIRSTS)), key=lambda i: len(ctrl.ids(FIRSTS[i])))
     assert found[longest].n_tokens - found[longest].ended <= 3
     for first, one in zip(FIRSTS, found, strict=True):

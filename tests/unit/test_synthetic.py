@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dawgen_core import artifacts, generation, prompts
+from dawgen_core.app.preflight import preflight
 from dawgen_core.artifacts import ArtifactError
 from dawgen_core.audit import tracing
 from dawgen_core.data import card, parts
@@ -228,6 +229,11 @@ def test_tracing_knows_generated_first_sentences(mrpc, both, smoke, tmp_path):
     for rows, syn in ((own, real), (own, made.assign(source_row="generated#4")), (given, real.assign(sentence1="x"))):
         with pytest.raises(ArtifactError, match="first sentences"):
             tracing._traced(syn, rows, tmp_path)
+
+
+def test_preflight_asks_for_first_sentences_only_where_they_are_given(mrpc, both, smoke):
+    found = [preflight(smoke, TaskRows(task, smoke))["checked"].tolist() for task in (mrpc, both)]
+    assert "first sentences" in found[0] and found[1] == [name for name in found[0] if name != "first sentences"]
 
 
 # ---- interrupted and resumed
