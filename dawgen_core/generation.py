@@ -14,7 +14,7 @@ from dawgen_core.params import Generation
 from dawgen_core.prompts import PromptLayout, padded
 from dawgen_core.samplers import DECODING, choose_token, penalise_repetition, seeded
 
-REFILL = 1 / 8  # lanes are refilled as soon as this share of them is free
+REFILL = 1 / 8  # free lanes are refilled together, at this share of them; on a CPU: as fast as 1/4, a fifth faster than at 1
 
 # (class number, attempts, first sentences) -> each attempt's sentence 2; its sentence 1 when the first sentences are None
 ContinueFrom = Callable[[int, Sequence[int], Sequence[str] | None], list["Continuation"]]
@@ -22,7 +22,8 @@ ContinueFrom = Callable[[int, Sequence[int], Sequence[str] | None], list["Contin
 
 @dataclass(frozen=True)
 class Continuation:
-    """A sentence: text, whether the model ended it itself, tokens, sum of their log-probabilities (NaN: it was given)."""
+    """A sentence: text, whether the model ended it itself, tokens (its end included), and the sum of their log-probabilities
+    under the model, before penalty and temperature; NaN for a sentence that was given."""
 
     text: str
     ended: bool
@@ -89,6 +90,8 @@ class Lanes:
         self.rule = layout.task.decoding[layout.task.labels[label]].model_dump()
         self.penalty = self.rule.pop("repetition_penalty")
         self.end = layout.generator.n_vocab if layout.learned_eos else layout.eos_ids[label]
+        zero_1 = torch.zeros(1, dtype=torch.long, device=layout.generator.device)
+        self.end_1D = layout.eos_rows(q_1CSD, zero_1 + label, zero_1) if layout.learned_eos else None
         self.at, self.n_running = {}, 0
 
     def __len__(self) -> int:
@@ -139,11 +142,9 @@ class Lanes:
         """One more token in every lane that is running."""
         at, generator = self.at, self.layout.generator
         logits_BV = generator.logits(at["state_BD"])
-        if self.layout.learned_eos:
-            zero_1 = torch.zeros(1, dtype=torch.long, device=logits_BV.device)
-            end_1D = self.layout.eos_rows(self.q_1CSD, zero_1 + self.label, zero_1).to(at["state_BD"].dtype)
-            ends_B1 = (at["state_BD"] * end_1D).sum(-1, keepdim=True)
-            logits_BV = torch.cat([logits_BV, ends_B1.to(logits_BV.dtype)], dim=-1)
+        if self.end_1D is not None:
+            end_B1 = (at["state_BD"] * self.end_1D.to(at["state_BD"].dtype)).sum(-1, keepdim=True)
+            logits_BV = torch.cat([logits_BV, end_B1.to(logits_BV.dtype)], dim=-1)
         scores_BV = penalise_repetition(logits_BV, at["seen_BV"], self.penalty)
         choice_B1 = choose_token(scores_BV, at["draws_BN"].gather(1, at["step_B1"])[:, 0], **self.rule)[:, None]
         ends_B1, inside_B1 = choice_B1 == self.end, at["step_B1"] < at["limit_B1"]  # one past the limit may be the end
