@@ -6,6 +6,8 @@ same before and after.
 
 import hashlib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import transformers
@@ -33,6 +35,18 @@ def dtype_of(compute: Compute) -> torch.dtype:
     if compute.dtype == "auto":
         return torch.bfloat16 if device_of(compute).type == "cuda" else torch.float32
     return getattr(torch, compute.dtype)
+
+
+@contextmanager
+def enough_memory(key: str, n: int) -> Iterator[None]:
+    """Where n at once may not fit: MemoryError that names the value of the profile to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # the GPU's is a RuntimeError with a class, the CPU's has its text only
+        if not any(sign in repr(error) for sign in ("MemoryError", "not enough memory", "allocate memory")):
+            raise
+        raise MemoryError(f"{key}: expected memory for {n} at once, found too little; set it to {n // 2 or 1}, "
+                          "or shorten what is read (max_tokens)") from error  # fmt: skip
 
 
 class Frozen:

@@ -1,165 +1,164 @@
-"""Labelled pairs from tuned prompts: continuations in batches, filters, and every reject counted by its reason."""
+"""Sentences from tuned prompts, many side by side: a lane whose sentence is whole goes on with the next one."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
-import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import DynamicCache
 
+from dawgen_core.backbones import enough_memory
 from dawgen_core.params import Generation
-from dawgen_core.prompts import PromptLayout
-from dawgen_core.samplers import choose_token, penalise_repetition
-from dawgen_core.tasks import Task
+from dawgen_core.prompts import PromptLayout, padded
+from dawgen_core.samplers import DECODING, choose_token, penalise_repetition, seeded
 
-REASONS = ("no_end", "empty", "starts_with_newline", "contains_forbidden")
+REFILL = 1 / 8  # free lanes are refilled together, at this share of them; on a CPU: as fast as 1/4, a fifth faster than at 1
 
-
-class CorpusError(RuntimeError):
-    """The first sentences ran dry before enough rows were accepted."""
+# (class number, attempts, first sentences) -> each attempt's sentence 2; its sentence 1 when the first sentences are None
+ContinueFrom = Callable[[int, Sequence[int], Sequence[str] | None], list["Continuation"]]
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """A generated second sentence: text, whether the model ended it itself, tokens, sum of their log-probabilities."""
+    """A sentence: text, whether the model ended it itself, tokens (its end included), and the sum of their log-probabilities
+    under the model, before penalty and temperature; NaN for a sentence that was given."""
 
     text: str
     ended: bool
     n_tokens: int
     log_prob: float
 
-
-@dataclass
-class Generated:
-    """Accepted rows and what was counted on the way."""
-
-    rows: pd.DataFrame
-    counts: dict[str, Counter] = field(default_factory=dict)
+    @property
+    def folded(self) -> str:
+        """What makes two sentences the same."""
+        return self.text.strip().casefold()
 
 
-def reject_reason(task: Task, continuation: Continuation, *, on_length: str) -> str | None:
-    """Why a continuation is not taken, or None. FewGen's filters (established), `close` ours for random models."""
-    if not continuation.ended and on_length == "reject":
-        return "no_end"
-    if continuation.text.startswith("\n"):
-        return "starts_with_newline"
-    if not continuation.text.strip():
-        return "empty"
-    if any(mark in continuation.text for mark in task.reject_containing):
-        return "contains_forbidden"
-    return None
-
-
-def generate(
-    task: Task, continue_from: Callable[[Sequence[str], int], list[Continuation]],
-    firsts: tuple[Sequence[str], Sequence[str]], settings: Generation, *, progress: bool = True,
-) -> Generated:  # fmt: skip
-    """per_class rows of every label; each first sentence (row ids, texts) serves one label at most once.
-
-    continue_from(first sentences, class number) gives one continuation each. Counted per label: attempts,
-    accepted, closed (taken though the model did not end it), copies (equal to sentence 1, kept) and rejects by reason.
-    Errors: CorpusError when the first sentences or max_attempts_per_row run out.
-    """
-    source_ids, texts = firsts
-    rows, counts = [], {}
-    if len(texts) < settings.per_class:
-        raise CorpusError(f"{task.task}: expected at least {settings.per_class} first sentences, found {len(texts)}")
-    for number, label in enumerate(task.labels):
-        count = counts[label] = Counter(dict.fromkeys(("attempts", "accepted", "closed", "copies", *REASONS), 0))
-        limit = min(len(texts), int(settings.per_class * settings.max_attempts_per_row))
-        bar = tqdm(total=settings.per_class, desc=f"{task.task}: {label}", disable=not progress, leave=False)
-        while count["accepted"] < settings.per_class:
-            start = count["attempts"]
-            chunk = range(start, min(start + settings.batch_size, limit))
-            if not chunk:
-                bar.close()
-                raise CorpusError(
-                    f"{task.task}, {label}: expected {settings.per_class} rows from {len(texts)} first sentences and at "
-                    f"most {limit} attempts, found {count['accepted']} (rejects: "
-                    f"{ {r: count[r] for r in REASONS if count[r]} }); add first sentences or raise max_attempts_per_row"
-                )
-            for i, one in zip(chunk, continue_from([texts[i] for i in chunk], number), strict=True):
-                if count["accepted"] == settings.per_class:
-                    break
-                count["attempts"] += 1
-                if reason := reject_reason(task, one, on_length=settings.on_length):
-                    count[reason] += 1
-                    continue
-                second = one.text.strip()
-                count["accepted"] += 1
-                count["closed"] += not one.ended
-                count["copies"] += second.casefold() == texts[i].strip().casefold()
-                rows.append((f"{label}#{count['accepted'] - 1}", texts[i], second, label, source_ids[i],
-                             one.log_prob, one.n_tokens, not one.ended))  # fmt: skip
-                bar.update()
-        bar.close()
-    columns = ["row_id", "sentence1", "sentence2", "label", "source_row", "log_prob", "n_tokens", "closed"]
-    return Generated(pd.DataFrame(rows, columns=columns), counts)
-
-
-def continuations(
-    layout: PromptLayout, q_CSD: Tensor, settings: Generation, random: torch.Generator
-) -> Callable[[Sequence[str], int], list[Continuation]]:
-    """The tuned generator as `generate` wants it: first sentences and a class number in, continuations out."""
-    q_1CSD = q_CSD.to(layout.generator.device)[None]
-    return lambda firsts, label: decode(layout, q_1CSD, firsts, label, settings, random)
+def continuations(layout: PromptLayout, q_CSD: Tensor, settings: Generation, seed: int) -> ContinueFrom:
+    """The tuned generator, ready to be asked for sentences."""
+    return partial(decode, layout, q_CSD.to(layout.generator.device)[None], settings, seed)
 
 
 @torch.inference_mode()
 def decode(
-    layout: PromptLayout, q_1CSD: Tensor, firsts: Sequence[str], label: int, settings: Generation, random: torch.Generator
-) -> list[Continuation]:
-    """One batch of second sentences with a key-value cache; the rows are left-padded so that all end together."""
-    generator, device = layout.generator, layout.generator.device
-    rule = layout.task.decoding[layout.task.labels[label]].model_dump()
-    penalty = rule.pop("repetition_penalty")
-    first_ids = [generator.ids(first)[: layout.settings.max_first_tokens] for first in firsts]
-    openings = [layout.opening(label, ids) for ids in first_ids]
-    width = max(map(len, openings))
-    ids_BT = torch.tensor([[0] * (width - len(o)) + o for o in openings], device=device)
-    kept_BT = torch.tensor([[False] * (width - len(o)) + [True] * len(o) for o in openings], device=device)
-    label_B = torch.full((len(openings),), label, device=device)
-    prompt_B = torch.zeros_like(label_B)
-    end = generator.n_vocab if layout.learned_eos else layout.eos_ids[label]
-    n_columns = generator.n_vocab + layout.learned_eos
-    seen_BV = torch.zeros(len(openings), n_columns, dtype=torch.bool, device=device)
-    for row, ids in enumerate(first_ids):
-        seen_BV[row, ids] = True
-    penalty_B = torch.full((len(openings),), penalty, device=device)
-    end_rows_BD = layout.eos_rows(q_1CSD, label_B, prompt_B) if layout.learned_eos else None
-    positions = getattr(generator.model.config, "max_position_embeddings", None) or 2**31
-    limits = [min(settings.max_new_tokens, positions - layout.n_past - len(o) - 1) for o in openings]
-    if min(limits) < 1:
-        raise ValueError(f"max_first_tokens: expected room for sentence 2 in {positions} positions, found {width} taken")
-    limit_B = torch.tensor(limits, device=device)
+    layout: PromptLayout, q_1CSD: Tensor, settings: Generation, seed: int,
+    label: int, attempts: Sequence[int], firsts: Sequence[str] | None,
+) -> list[Continuation]:  # fmt: skip
+    """One sentence per attempt, in their order, batch_size of them side by side.
 
-    cache = DynamicCache()
-    states_BTD, kept_BT = layout.states(q_1CSD, ids_BT, kept_BT, label_B, prompt_B, cache)
-    chosen, ended_B = [], torch.zeros(len(openings), dtype=torch.bool, device=device)
-    log_prob_B = torch.zeros(len(openings), dtype=torch.float64, device=device)
-    for step in range(max(limits) + 1):
-        logits_BV = generator.logits(states_BTD[:, -1])
-        if end_rows_BD is not None:
-            ends_B1 = (states_BTD[:, -1] * end_rows_BD.to(states_BTD.dtype)).sum(-1, keepdim=True)
-            logits_BV = torch.cat([logits_BV, ends_B1.to(logits_BV.dtype)], dim=-1)
-        choice_B = choose_token(penalise_repetition(logits_BV, seen_BV, penalty_B), random, **rule)
-        running_B = ~ended_B & (step <= limit_B)  # one step past the limit may still be the end
-        counts_B = running_B & ((step < limit_B) | (choice_B == end))
-        log_prob_B += torch.where(counts_B, logits_BV.log_softmax(-1).gather(-1, choice_B[:, None])[:, 0], 0.0)
-        ended_B = ended_B | (running_B & (choice_B == end))
-        chosen.append(torch.where(counts_B, choice_B, end))
-        if (ended_B | (step >= limit_B)).all():
-            break
-        seen_BV.scatter_(1, choice_B[:, None], True)
-        kept_BT = torch.cat([kept_BT, kept_BT.new_ones(len(openings), 1)], dim=1)
-        words_B1D = generator.embedding(choice_B.clamp(max=generator.n_vocab - 1)[:, None])
-        states_BTD = generator.states(words_B1D, kept_BT, cache)
-    out = []
-    for row_T, ended, log_prob in zip(torch.stack(chosen, 1).tolist(), ended_B.tolist(), log_prob_B.tolist(), strict=True):
-        ids = row_T[: row_T.index(end)] if end in row_T else row_T
-        text = generator.tokenizer.decode(ids, skip_special_tokens=True)
-        out.append(Continuation(text, ended, len(ids) + ended, log_prob))
-    return out
+    An attempt draws its numbers from (seed, label, attempt, sentence): its sentence depends neither on batch_size nor on
+    its neighbours, up to how sums of other shapes round. Errors: MemoryError; ValueError when an opening leaves no room.
+    """
+    ids = [None] * len(attempts) if firsts is None else [layout.generator.ids(text) for text in firsts]
+    purpose = (seed, DECODING, label, int(firsts is not None))
+    draws = [torch.rand(settings.max_new_tokens + 1, dtype=torch.float64, generator=seeded(*purpose, a)) for a in attempts]
+    lanes, done, opened = Lanes(layout, q_1CSD, settings, label), {}, 0
+    with enough_memory("generation.batch_size", settings.batch_size):
+        while len(done) < len(attempts):
+            fresh = range(opened, min(opened + settings.batch_size - len(lanes), len(attempts)))
+            if fresh:
+                lanes.open(fresh, [ids[i] for i in fresh], [draws[i] for i in fresh])
+            opened = fresh.stop
+            while lanes.n_running > (1 - REFILL) * len(lanes):
+                lanes.step()
+            done |= lanes.close()
+    return [done[i] for i in range(len(attempts))]
+
+
+class Lanes:
+    """Sentences under way, each at its own place in its own lane; `at` holds what a lane knows, lane by lane.
+
+    Keys carry their positions, so a lane's places may lie anywhere in the cache: they lie at the right, and columns that
+    no lane keeps are dropped at the left. A lane whose sentence is whole idles until `close` takes it.
+    """
+
+    def __init__(self, layout: PromptLayout, q_1CSD: Tensor, settings: Generation, label: int):
+        self.layout, self.q_1CSD, self.settings, self.label = layout, q_1CSD, settings, label
+        self.rule = layout.task.decoding[layout.task.labels[label]].model_dump()
+        self.penalty = self.rule.pop("repetition_penalty")
+        self.end = layout.generator.n_vocab if layout.learned_eos else layout.eos_ids[label]
+        zero_1 = torch.zeros(1, dtype=torch.long, device=layout.generator.device)
+        self.end_1D = layout.eos_rows(q_1CSD, zero_1 + label, zero_1) if layout.learned_eos else None
+        self.at, self.n_running = {}, 0
+
+    def __len__(self) -> int:
+        return len(self.at["step_B1"]) if self.at else 0
+
+    def open(self, numbers: Sequence[int], first_ids: Sequence[list[int] | None], draws: Sequence[Tensor]) -> None:
+        """Reads the openings of new sentences, in a forward of their own, and puts them beside those under way."""
+        layout, generator, limits = self.layout, self.layout.generator, self.layout.settings
+        openings = [layout.opening(self.label, ids) for ids in first_ids]
+        most = self.settings.max_new_tokens
+        if first_ids[0] is None:  # a sentence 1, which its sentence 2 will read
+            most = min(most, limits.max_first_tokens)
+        room = [min(most, (generator.positions or 2**31) - layout.n_past - len(o) - 1) for o in openings]
+        if min(room) < 1:
+            raise ValueError(f"max_first_tokens: expected room for a sentence in {generator.positions} positions, found "
+                             f"{layout.n_past + max(map(len, openings))} taken; lower it")  # fmt: skip
+        ids_BT, kept_BT = (part.to(generator.device) for part in padded(openings, 0))
+        last_B, label_B, cache = kept_BT.sum(1) - 1, torch.full_like(ids_BT[:, 0], self.label), DynamicCache()
+        states_BTD, kept_BT = layout.states(self.q_1CSD, ids_BT, kept_BT, label_B, 0 * label_B, cache)
+        seen_BV = torch.zeros(len(openings), generator.n_vocab + layout.learned_eos, dtype=torch.bool)
+        for row, ids in enumerate(first_ids):
+            seen_BV[row, (ids or [])[: limits.max_first_tokens]] = True
+        step_B1, draws_BN = torch.zeros_like(label_B)[:, None], torch.stack(draws).to(generator.device)
+        self._join({
+            "number_B1": torch.tensor(numbers, device=generator.device)[:, None], "step_B1": step_B1,
+            "limit_B1": torch.tensor(room, device=generator.device)[:, None], "running_B1": step_B1 == 0,
+            "ended_B1": step_B1 > 0, "log_prob_B1": step_B1.double(), "draws_BN": draws_BN, "ids_BN": draws_BN.long(),
+            "seen_BV": seen_BV.to(generator.device), "state_BD": states_BTD[range(len(openings)), last_B],
+        }, kept_BT, cache)  # fmt: skip
+
+    def _join(self, at: dict[str, Tensor], kept_BT: Tensor, cache: DynamicCache) -> None:
+        places_BT = kept_BT.long().argsort(dim=1, stable=True)[:, -int(kept_BT.sum(1).max()) :]  # what is kept, to the right
+        kept_BT = kept_BT.gather(1, places_BT)
+        for layer in cache.layers:
+            layer.keys = layer.keys.take_along_dim(places_BT[:, None, :, None], dim=2)
+            layer.values = layer.values.take_along_dim(places_BT[:, None, :, None], dim=2)
+        if self.at:
+            width = max(self.kept_BT.shape[1], kept_BT.shape[1])
+            kept_BT = torch.cat([F.pad(x, (width - x.shape[1], 0)) for x in (self.kept_BT, kept_BT)])
+            for old, new in zip(self.cache.layers, cache.layers, strict=True):
+                new.keys = torch.cat([F.pad(x, (0, 0, width - x.shape[2], 0)) for x in (old.keys, new.keys)])
+                new.values = torch.cat([F.pad(x, (0, 0, width - x.shape[2], 0)) for x in (old.values, new.values)])
+                old.keys = old.values = None  # memory for one layer twice, not for all
+            at = {key: torch.cat([self.at[key], at[key]]) for key in at}
+        self.at, self.kept_BT, self.cache, self.n_running = at, kept_BT, cache, len(at["step_B1"])
+
+    def step(self) -> None:
+        """One more token in every lane that is running."""
+        at, generator = self.at, self.layout.generator
+        logits_BV = generator.logits(at["state_BD"])
+        if self.end_1D is not None:
+            end_B1 = (at["state_BD"] * self.end_1D.to(at["state_BD"].dtype)).sum(-1, keepdim=True)
+            logits_BV = torch.cat([logits_BV, end_B1.to(logits_BV.dtype)], dim=-1)
+        scores_BV = penalise_repetition(logits_BV, at["seen_BV"], self.penalty)
+        choice_B1 = choose_token(scores_BV, at["draws_BN"].gather(1, at["step_B1"])[:, 0], **self.rule)[:, None]
+        ends_B1, inside_B1 = choice_B1 == self.end, at["step_B1"] < at["limit_B1"]  # one past the limit may be the end
+        log_prob_B1 = logits_BV.gather(1, choice_B1) - logits_BV.logsumexp(-1, keepdim=True)
+        at["log_prob_B1"] += torch.where(at["running_B1"] & (ends_B1 | inside_B1), log_prob_B1, 0.0)
+        at["ids_BN"].scatter_(1, at["step_B1"], choice_B1)
+        at["seen_BV"].scatter_(1, choice_B1, True)
+        at["ended_B1"] |= at["running_B1"] & ends_B1
+        at["running_B1"] &= inside_B1 & ~ends_B1
+        at["step_B1"] += at["running_B1"]
+        self.n_running = int(at["running_B1"].sum())
+        if self.n_running:
+            self.kept_BT = torch.cat([self.kept_BT, at["running_B1"]], dim=1)
+            words_B1D = generator.embedding(choice_B1.clamp(max=generator.n_vocab - 1))
+            at["state_BD"] = generator.states(words_B1D, self.kept_BT, self.cache)[:, -1]
+
+    def close(self) -> dict[int, Continuation]:
+        """Takes the whole sentences out of their lanes: number -> sentence."""
+        stay_B, decoded = self.at["running_B1"][:, 0], self.layout.generator.tokenizer.decode
+        keys = ("number_B1", "ended_B1", "step_B1", "log_prob_B1", "ids_BN")
+        whole = zip(*(self.at[key][~stay_B].squeeze(1).tolist() for key in keys), strict=True)
+        out = {number: Continuation(decoded(ids[:n], skip_special_tokens=True), ended, n + ended, log_prob)
+               for number, ended, n, log_prob, ids in whole}  # fmt: skip
+        first = self.kept_BT.shape[1] - int(self.kept_BT[stay_B].any(0).sum())
+        for layer in self.cache.layers:
+            layer.keys, layer.values = layer.keys[stay_B, :, first:], layer.values[stay_B, :, first:]
+        self.kept_BT, self.at = self.kept_BT[stay_B, first:], {key: x[stay_B] for key, x in self.at.items()}
+        return out

@@ -95,7 +95,8 @@ class Generation(Record):
 
     per_class: Positive
     max_new_tokens: Positive
-    batch_size: Positive
+    batch_size: Positive  # sentences written side by side
+    block: Positive  # attempts between two saves
     on_length: Literal["reject", "close"]
     max_attempts_per_row: Annotated[float, Field(ge=1)]
 

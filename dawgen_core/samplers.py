@@ -63,21 +63,25 @@ def class_balanced(labels: Sequence[int], per_class: int, generator: torch.Gener
         yield [rows[i] for rows, stream in zip(by_class, streams, strict=True) for i in next(stream)]
 
 
-def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty_B: Tensor) -> Tensor:
-    """Logits of already seen tokens divided (if positive) or multiplied (if negative) by the row's penalty.
+def penalise_repetition(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
+    """Logits of already seen tokens divided (if positive) or multiplied (if negative) by the penalty; 1 changes nothing.
 
-    seen_BV is True for tokens of the first sentence and those generated so far. A penalty of 1 changes nothing.
+    seen_BV is True for tokens of the first sentence and those generated so far.
     Source: CTRL (Keskar et al. 2019), penalty per label as in FewGen.
     """
-    penalty_B1 = penalty_B[:, None]
-    penalised_BV = torch.where(logits_BV > 0, logits_BV / penalty_B1, logits_BV * penalty_B1)
-    return torch.where(seen_BV, penalised_BV, logits_BV)
+    if penalty == 1:
+        return logits_BV
+    seen_N = logits_BV[seen_BV]  # few among many
+    return logits_BV.masked_scatter(seen_BV, torch.where(seen_N > 0, seen_N / penalty, seen_N * penalty))
 
 
 def choose_token(
-    logits_BV: Tensor, generator: torch.Generator | None, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0
+    logits_BV: Tensor, uniform_B: Tensor | None, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0
 ) -> Tensor:
-    """The next token of each row, [B]: the argmax (temperature 0), or a draw after temperature, top-k, top-p (0, 1: off)."""
+    """The next token of each row, [B]: the argmax (temperature 0), or a draw after temperature, top-k, top-p (0, 1: off).
+
+    A row's draw is its own number of [0, 1) put through its own cumulative shares: no row depends on its neighbours.
+    """
     if temperature == 0:
         return logits_BV.argmax(-1)
     logits_BV = logits_BV / temperature
@@ -85,8 +89,9 @@ def choose_token(
         kth_B1 = logits_BV.topk(min(top_k, logits_BV.shape[-1])).values[:, -1:]
         logits_BV = logits_BV.masked_fill(logits_BV < kth_B1, -torch.inf)
     if top_p < 1:
-        sorted_BV, order_BV = logits_BV.sort(descending=True, dim=-1)
+        sorted_BV, order_BV = logits_BV.sort(descending=True, stable=True, dim=-1)
         share_BV = sorted_BV.softmax(-1)
         outside_BV = share_BV.cumsum(-1) - share_BV >= top_p  # the first token always stays
-        logits_BV = logits_BV.masked_fill(outside_BV.gather(-1, order_BV.argsort(-1)), -torch.inf)
-    return torch.multinomial(logits_BV.softmax(-1).cpu(), 1, generator=generator).squeeze(-1).to(logits_BV.device)
+        logits_BV = logits_BV.masked_fill(torch.zeros_like(outside_BV).scatter(-1, order_BV, outside_BV), -torch.inf)
+    upto_BV = logits_BV.softmax(-1).cumsum(-1, dtype=torch.float64)
+    return torch.searchsorted(upto_BV / upto_BV[:, -1:], uniform_B.double()[:, None], right=True)[:, 0]

@@ -31,12 +31,15 @@ class GeneratorTexts(Record):
 
 
 class Decode(Record):
-    """Decoding of one label; see `samplers.Decoding`."""
+    """Decoding of one label; see `samplers.choose_token`."""
 
     temperature: Annotated[float, Field(ge=0)] = 0.0
     top_k: Annotated[int, Field(ge=0)] = 0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     repetition_penalty: Annotated[float, Field(ge=1)] = 1.0
+
+
+Repeats = Literal["keep", "reject", "report"]  # taken unseen, not taken, or taken and counted
 
 
 class Task(Record):
@@ -49,6 +52,8 @@ class Task(Record):
     generator: GeneratorTexts
     decoding: dict[str, Decode]
     reject_containing: list[str]
+    on_copy: Repeats = "report"  # sentence 2 equals sentence 1
+    on_duplicate: Repeats = "report"  # sentence 2 was taken before for the same label
 
     @model_validator(mode="after")
     def _complete(self) -> "Task":
@@ -65,6 +70,9 @@ class Task(Record):
         words = list(self.classifier.verbalizer.values())
         if len(set(words)) != len(words):
             raise ValueError(f"classifier.verbalizer: expected a different word for each label, found {words}")
+        if self.generator.mode == "both" and (greedy := [k for k, d in self.decoding.items() if d.temperature == 0]):
+            raise ValueError("decoding: expected a temperature above 0 for every label, for with mode `both` a greedy "
+                             f"generator writes one sentence again and again; found 0 for {greedy}")  # fmt: skip
         return self
 
     def number(self, label: str) -> int:

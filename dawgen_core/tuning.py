@@ -8,7 +8,6 @@ the stack changes a result by rounding only (a bfloat16 run drifts apart over ma
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 from transformers.optimization import Adafactor
 
 from dawgen_core import bilevel, losses, samplers, surgery
-from dawgen_core.backbones import Classifier
+from dawgen_core.backbones import Classifier, enough_memory
 from dawgen_core.params import STRATEGIES, GeneratorTuning, PromptTuning
 from dawgen_core.prompts import EncodedPairs, PromptLayout, padded
 from dawgen_core.weighting import WeightNet
@@ -29,18 +28,6 @@ ORDER_OF = {"real_then_syn": (0, 1), "syn_then_real": (1, 0)}  # 0: the real row
 
 class DivergedError(RuntimeError):
     """A loss or gradient is not finite."""
-
-
-@contextmanager
-def enough_memory(section: str, names: Sequence[str]) -> Iterator[None]:
-    """MemoryError that says what to do, where a stack of prompts does not fit on its device."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # the GPU's is a RuntimeError with a class, the CPU's has its text only
-        if not any(sign in repr(error) for sign in ("MemoryError", "not enough memory", "allocate memory")):
-            raise
-        raise MemoryError(f"{section}: expected memory for {len(names)} prompts at once ({names[0]} to {names[-1]}), found "
-                          f"too little; set {section}.stack to {len(names) // 2 or 1}, or lower max_tokens") from error
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         batch = bilevel.Batch.of(layout, rows, labels)
-        with enough_memory("generator_tuning", [f"{job.kind}, seed {job.seed}" for job in jobs]):
+        with enough_memory("generator_tuning.stack", len(jobs)):
             found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch)
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
@@ -192,7 +179,7 @@ def tune_prompts(
         raise ValueError(f"tune_prompts: expected one prompt per condition, found {len(prompts_GPD)} and {len(conditions)}")
     prompts = [p.detach().clone().to(classifier.device).requires_grad_() for p in prompts_GPD]
     optimiser, schedule = optimiser_of(prompts, settings)
-    streams, names = [batches(c, settings) for c in conditions], [f"{c.strategy}, seed {c.seed}" for c in conditions]
+    streams = [batches(c, settings) for c in conditions]
     smoothing = [settings.label_smoothing if c.strategy == "pooled_smoothed" else 0.0 for c in conditions]
     tuned = [TunedPrompt(p.detach().clone(), p.detach(), -1, -1.0, -1.0, []) for p in prompts]
     seen_SG4 = torch.zeros(settings.steps, len(prompts), 4, dtype=torch.double, device=classifier.device)
@@ -200,7 +187,7 @@ def tune_prompts(
         if all(one.error for one in tuned):
             break
         pairs = [(None, None) if one.error else next(stream) for one, stream in zip(tuned, streams, strict=True)]
-        with enough_memory("prompt_tuning", names):
+        with enough_memory("prompt_tuning.stack", len(prompts)):
             loss_G2, grad_G2N = both_gradients(torch.stack(prompts).detach(), pairs, classifier, words_C, smoothing)
         finite_G = (~loss_G2.isinf() & grad_G2N.isfinite().all(-1)).all(-1)  # NaN: no batch, or in the gradient too
         _stop(conditions, tuned, finite_G.tolist(), step, "losses and gradients")

@@ -28,9 +28,7 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
             for kind in profile.generator_tuning.kinds:
                 path = runs.synthetic(name, seed, kind) / "synthetic.parquet"
                 syn = pd.read_parquet(path)
-                found = rows.sentences_of(list(syn["source_row"]))
-                if list(syn["sentence1"]) != found:
-                    raise ArtifactError(f"{path}: expected the first sentences of its source rows, found others")
+                _traced(syn, rows, path)
                 n_syn += len(syn)
             for kind in profile.extra_synthetic.get(name, []):
                 path = runs.synthetic(name, seed, kind) / "synthetic.parquet"
@@ -50,6 +48,16 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
         counts.append({"task": name, "source": rows.shown_as, "few-shot rows": n_few_shot,
                        "synthetic rows": n_syn, "test rows": len(test), "predictions": n_predictions})  # fmt: skip
     return pd.DataFrame(counts)
+
+
+def _traced(syn: pd.DataFrame, rows: TaskRows, path) -> None:
+    """Given first sentences stand in the source; generated ones have an attempt of their own in place of a line."""
+    if rows.task.generator.mode == "both":
+        own = syn["source_row"].str.fullmatch(r"generated#\d+").all() and not syn[["label", "source_row"]].duplicated().any()
+        if not own:
+            raise ArtifactError(f"{path}: expected generated first sentences, each of its own attempt, found others")
+    elif list(syn["sentence1"]) != rows.sentences_of(list(syn["source_row"])):
+        raise ArtifactError(f"{path}: expected the first sentences of its source rows, found others")
 
 
 def _same(found: pd.DataFrame, source: pd.DataFrame, path) -> None:

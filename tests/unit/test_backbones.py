@@ -212,7 +212,7 @@ def saved(frozen, folder, backbone) -> Backbone:
 def test_a_saved_folder_loads_as_the_same_model(request, smoke, tmp_path, name):
     frozen = request.getfixturevalue(name)
     local = saved(frozen, tmp_path, getattr(smoke, name))
-    again = getattr(backbones, f"load_{name}")(local, smoke.compute)
+    again = getattr(pretrained, f"load_{name}")(local, smoke.compute)
     assert again.weights_digest() == frozen.weights_digest() and again.name == str(tmp_path)
     assert all(again.ids(text) == frozen.ids(text) for text in SENTENCES)
     assert not again.model.training and not any(p.requires_grad for p in again.model.parameters())

@@ -82,7 +82,7 @@ def test_class_balanced_never_repeats_a_row_in_a_batch(per_class):
 # ---- decoding
 
 def shares(logits: list[float], n: int = 20000, **decoding) -> list[float]:
-    chosen = choose_token(torch.tensor([logits]).expand(n, -1), seeded(1), **decoding)
+    chosen = choose_token(torch.tensor([logits]).expand(n, -1), torch.rand(n, generator=seeded(1)), **decoding)
     return (torch.bincount(chosen, minlength=len(logits)) / n).tolist()
 
 
@@ -91,12 +91,11 @@ LOGITS = [math.log(p) for p in (0.1, 0.5, 0.25, 0.15)]
 
 def test_repetition_penalty_by_pencil():
     # seen and positive: 6 / 1.5 = 4; seen and negative: -2 * 1.5 = -3; not seen: as it was
-    logits = torch.tensor([[6.0, -2.0, 5.0, -1.0, 0.0]]).repeat(2, 1)
-    seen = torch.tensor([[True, True, False, False, True]]).repeat(2, 1)
-    found = penalise_repetition(logits, seen, torch.tensor([1.5, 1.0]))
-    assert found.tolist() == [[4.0, -3.0, 5.0, -1.0, 0.0], [6.0, -2.0, 5.0, -1.0, 0.0]]
-    assert choose_token(found, None).tolist() == [2, 0]  # the penalty turned the first row to token 2
-    assert logits[0, 0] == 6
+    logits, seen = torch.tensor([[6.0, -2.0, 5.0, -1.0, 0.0]]), torch.tensor([[True, True, False, False, True]])
+    found = penalise_repetition(logits, seen, 1.5)
+    assert found.tolist() == [[4.0, -3.0, 5.0, -1.0, 0.0]]
+    assert choose_token(found, None).tolist() == [2]  # the penalty turned the row to token 2
+    assert penalise_repetition(logits, seen, 1.0).tolist() == [[6.0, -2.0, 5.0, -1.0, 0.0]] == logits.tolist()
 
 
 def test_temperature_zero_is_the_argmax_without_randomness():
@@ -131,10 +130,23 @@ def test_top_p_counts_after_top_k_and_row_by_row():
     # top-2 leaves 2/3 and 1/3, so top_p 0.6 leaves the first alone; before the cut 0.6 would have kept two
     assert shares(LOGITS, temperature=1.0, top_k=2, top_p=0.6)[1] == 1
     rows = torch.tensor([LOGITS, LOGITS[::-1]])
-    assert choose_token(rows, seeded(1), temperature=1.0, top_p=0.4).tolist() == [1, 2]
+    assert choose_token(rows, torch.tensor([0.9, 0.1]), temperature=1.0, top_p=0.4).tolist() == [1, 2]
 
 
-def test_draws_follow_the_generator():
-    logits = torch.zeros(50, 9)
-    draws = [choose_token(logits, seeded(s), temperature=1.0).tolist() for s in (1, 1, 2)]
-    assert draws[0] == draws[1] != draws[2]
+def test_a_draw_by_pencil():
+    # shares 0.1, 0.5, 0.25, 0.15 reach 0.1, 0.6, 0.85, 1
+    numbers = torch.tensor([0.0, 0.05, 0.15, 0.59, 0.61, 0.84, 0.86, 1 - 2**-53], dtype=torch.float64)
+    rows = torch.tensor([LOGITS]).expand(len(numbers), -1)
+    assert choose_token(rows, numbers, temperature=1.0).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    # top-2 leaves tokens 1 and 2, up to 2/3 and 1: never one without a share, at neither end
+    assert choose_token(rows, numbers, temperature=1.0, top_k=2).tolist() == [1, 1, 1, 1, 1, 2, 2, 2]
+    assert choose_token(rows, numbers, temperature=1.0, top_p=0.7).tolist() == [1, 1, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_draw_depends_on_its_own_row_and_number_only():
+    logits, numbers = torch.randn(50, 9, generator=seeded(1)), torch.rand(50, generator=seeded(2))
+    rule = {"temperature": 0.7, "top_k": 7, "top_p": 0.9}
+    together = choose_token(logits, numbers, **rule).tolist()
+    assert together == [choose_token(logits[i : i + 1], numbers[i : i + 1], **rule).item() for i in range(50)]
+    assert together[::-1] == choose_token(logits.flip(0), numbers.flip(0), **rule).tolist()
+    assert together != choose_token(logits, numbers.flip(0), **rule).tolist()

@@ -418,13 +418,11 @@ def raising(error):
 def test_too_little_memory_says_what_to_do(classifier, words, pairs, settings, generator_run, monkeypatch, error):
     monkeypatch.setattr(tuning, "both_gradients", raising(error))
     monkeypatch.setattr(tuning.bilevel, "algorithm_1_step", raising(error))
-    with pytest.raises(MemoryError, match="memory for 10 prompts at once .real, seed 13 to paired_drop, seed 13.*"
-                                          "set prompt_tuning.stack to 5") as found:  # fmt: skip
+    with pytest.raises(MemoryError, match="prompt_tuning.stack: expected memory for 10 at once.*set it to 5") as found:
         tune_prompts(stack(10).float(), conditions(pairs), classifier, words, settings, progress=False)
     assert found.value.__cause__ is error
     layout, options, jobs, *_ = generator_run  # the first stack: mle of both seeds
-    with pytest.raises(MemoryError, match="expected memory for 2 prompts at once .mle, seed 13 to mle, seed 21.*"
-                                          "set generator_tuning.stack to 1"):  # fmt: skip
+    with pytest.raises(MemoryError, match="generator_tuning.stack: expected memory for 2 at once.*set it to 1"):
         tuning.tune_generators(layout, jobs, options, progress=False)
 
 
@@ -520,9 +518,10 @@ def test_generator_stacks_equal_one_at_a_time(generator_run):
         assert (one.q_CSD - other.q_CSD).abs().max() < 0.1 * settings.lr
 
 
-@pytest.mark.parametrize("kind", ["mle", "fewgen", "dawgen"])
-def test_a_generator_learns_its_few_rows(mrpc, generator, smoke, kind):
-    settings = smoke.generator_tuning.model_copy(update={"steps": 40, "lr": 0.1, "eos": "learned"})
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
+@pytest.mark.parametrize("kind", ["mle", "fewgen", "dawgen", "fewgen_original"])
+def test_a_generator_learns_its_few_rows(mrpc, generator, smoke, kind, prompt):
+    settings = smoke.generator_tuning.model_copy(update={"steps": 40, "lr": 0.1, "eos": "learned", "prompt": prompt})
     layout = prompts.PromptLayout(mrpc, generator, settings)
     rows = [(generator.ids("Alden said"), generator.ids(text)) for text in ("it will close", "a rival", "in Oslo", "Oslo")]
     job = GeneratorJob(kind, 13, rows, [0, 0, 1, 1])
@@ -532,7 +531,7 @@ def test_a_generator_learns_its_few_rows(mrpc, generator, smoke, kind):
     if kind == "mle":
         assert last["loss"] < 0.8 * first["loss"]
     else:  # ln 2 at the start: the two prompts do not tell the labels apart yet
-        assert first["discrimination"] == pytest.approx(math.log(2), abs=0.01)
+        assert first["discrimination"] == pytest.approx(math.log(2), abs=0.1 if kind == "fewgen_original" else 0.01)
         assert last["discrimination"] < 0.6
 
 

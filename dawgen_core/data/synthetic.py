@@ -1,0 +1,142 @@
+"""Synthetic rows: attempts in blocks, filters, every reject counted by its reason, every row with where it comes from."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dawgen_core.generation import Continuation, ContinueFrom
+from dawgen_core.params import Generation
+from dawgen_core.tasks import Task
+
+REASONS = ("no_end", "empty", "starts_with_newline", "contains_forbidden", "first_used", "copy", "duplicate")
+Firsts = tuple[Sequence[str], Sequence[str]]  # row ids and texts
+
+
+class CorpusError(RuntimeError):
+    """First sentences or attempts ran dry before enough rows were accepted."""
+
+
+@dataclass
+class Generated:
+    """Accepted rows and what was counted on the way, by label."""
+
+    rows: pd.DataFrame
+    counts: dict[str, Counter] = field(default_factory=dict)
+
+
+@dataclass
+class Attempt:
+    """One try at a row; no sentence 2 is written after a refused sentence 1."""
+
+    number: int
+    first: Continuation
+    second: Continuation | None = None
+    reason: str | None = None  # why it is not taken
+
+
+def reject_reason(task: Task, sentence: Continuation, *, on_length: str) -> str | None:
+    """Why a sentence is not taken, or None. FewGen's filters (established), `close` ours for random models."""
+    if not sentence.ended and on_length == "reject":
+        return "no_end"
+    if sentence.text.startswith("\n"):
+        return "starts_with_newline"
+    if not sentence.text.strip():
+        return "empty"
+    if any(mark in sentence.text for mark in task.reject_containing):
+        return "contains_forbidden"
+    return None
+
+
+def generate(
+    task: Task, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, *, progress: bool = True
+) -> Generated:
+    """per_class rows of every label; a first sentence, given or (firsts None: mode `both`) generated, serves a label once.
+
+    Columns: row_id, sentence1, sentence2, label, source_row (of sentence 1, or generated#ATTEMPT), log_prob (of sentence 2),
+    log_prob_first (NaN when given), n_tokens (generated, ends included), closed (taken though the model did not end it),
+    copy (sentence 2 equals sentence 1), duplicate (sentence 2 was accepted before under this label), both stripped and
+    case folded, empty where the task's policy is `keep`. Attempts are judged in their order, so rows do not depend on
+    settings.block and batch_size (up to rounding, see `generation.decode`).
+    Counted per label: attempts = accepted + rejects by reason; among the accepted: closed, copies, duplicates.
+    Errors: CorpusError when the first sentences or max_attempts_per_row run out.
+    """
+    if (firsts is None) != (task.generator.mode == "both"):
+        raise ValueError(f"firsts: expected None exactly when generator.mode is `both`, found mode {task.generator.mode}")
+    rows, counts = [], {}
+    for number, label in enumerate(task.labels):
+        counts[label] = Counter(dict.fromkeys(("attempts", "accepted", "closed", "copies", "duplicates", *REASONS), 0))
+        attempts = _attempts(task, number, continue_from, firsts, settings, counts[label])
+        found = _rows(task, label, attempts, firsts, settings.per_class, counts[label])
+        rows += tqdm(found, f"{task.task}: {label}", settings.per_class, leave=False, disable=not progress)
+    return Generated(pd.DataFrame(rows).astype({"copy": "boolean", "duplicate": "boolean"}), counts)
+
+
+def _rows(
+    task: Task, label: str, attempts: Iterator[Attempt], firsts: Firsts | None, per_class: int, count: Counter
+) -> Iterator[dict]:
+    """The accepted rows of one label; counts every attempt."""
+    taken: set[str] = set()
+    policies = {"copy": task.on_copy, "duplicate": task.on_duplicate}
+    while count["accepted"] < per_class:
+        one = next(attempts)
+        first, second = one.first, one.second
+        count["attempts"] += 1
+        repeats = {} if one.reason else {"copy": second.folded == first.folded, "duplicate": second.folded in taken}
+        refused = [key for key, found in repeats.items() if found and policies[key] == "reject"]
+        if one.reason or refused:
+            count[one.reason or refused[0]] += 1
+            continue
+        taken.add(second.folded)
+        repeats = {key: None if policies[key] == "keep" else found for key, found in repeats.items()}
+        closed = not (first.ended and second.ended)
+        count.update(accepted=1, closed=closed, copies=bool(repeats["copy"]), duplicates=bool(repeats["duplicate"]))
+        yield {
+            "row_id": f"{label}#{count['accepted'] - 1}",
+            "sentence1": first.text.strip(), "sentence2": second.text.strip(), "label": label,
+            "source_row": firsts[0][one.number] if firsts else f"generated#{one.number}",
+            "log_prob": second.log_prob, "log_prob_first": first.log_prob,
+            "n_tokens": first.n_tokens + second.n_tokens, "closed": closed, **repeats,
+        }  # fmt: skip
+
+
+def _attempts(
+    task: Task, number: int, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, count: Counter
+) -> Iterator[Attempt]:
+    """Attempts in their order, block by block; the last block is as long as the acceptance rate so far asks for."""
+    most, used, end = int(settings.per_class * settings.max_attempts_per_row), set(), 0
+    limit = min(most, len(firsts[1])) if firsts else most
+    while end < limit >= settings.per_class:
+        likely = (settings.per_class - count["accepted"]) * (end + 1) / (count["accepted"] + 1)
+        start, end = end, min(end + settings.block, end + math.ceil(likely), limit)
+        block = _opened(task, number, continue_from, firsts, settings, range(start, end), used)
+        good = [one for one in block if not one.reason]
+        given = [one.number for one in good], [one.first.text.strip() for one in good]
+        for one, second in zip(good, continue_from(number, *given) if good else (), strict=True):
+            one.second, one.reason = second, reject_reason(task, second, on_length=settings.on_length)
+        yield from block
+    rejects = {reason: count[reason] for reason in REASONS if count[reason]}
+    raise CorpusError(
+        f"{task.task}, {task.labels[number]}: expected {settings.per_class} rows from "
+        f"{f'{len(firsts[1])} first sentences and ' if firsts else ''}at most {most} attempts, found {count['accepted']} "
+        f"(rejects: {rejects}); add first sentences or raise max_attempts_per_row"
+    )
+
+
+def _opened(
+    task: Task, number: int, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, block: range,
+    used: set[str],
+) -> list[Attempt]:  # fmt: skip
+    """The attempts of a block with their first sentences; generated ones pass the filters, and were not generated before."""
+    if firsts:
+        return [Attempt(i, Continuation(firsts[1][i], True, 0, math.nan)) for i in block]
+    attempts = [Attempt(i, first) for i, first in zip(block, continue_from(number, block, None), strict=True)]
+    for one in attempts:
+        one.reason = reject_reason(task, one.first, on_length=settings.on_length)
+        if not one.reason and one.first.folded in used:
+            one.reason = "first_used"
+        used.add(one.first.folded)
+    return attempts
