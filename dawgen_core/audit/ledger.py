@@ -7,16 +7,22 @@ from dawgen_core.data import recipes
 from dawgen_core.data.profiles import load_task
 from dawgen_core.params import Profile
 
+COMBINATIONS = ("pooled", "pooled_smoothed", "real_then_syn", "syn_then_real")
+
 
 def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
-    """All (seed, generator, method) that `profile` asks for on a task, in table order."""
+    """All (seed, generator, method) that `profile` asks for on a task, in table order.
+
+    Ways to combine rows other than in pairs are Table 2's, which has FewGen and DawGen only.
+    """
     kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
     out: list[tuple[int | None, str, str]] = []
     if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
         out.append((None, NO_GENERATOR, "prompting"))
     for seed in seeds:
         for strategy in profile.prompt_tuning.strategies:
-            generators = [NO_GENERATOR] if strategy == "real" else kinds
+            generators = [k for k in kinds if strategy not in COMBINATIONS or k in ("fewgen", "dawgen")]
+            generators = [NO_GENERATOR] if strategy == "real" else generators
             out += [(seed, generator, strategy) for generator in generators]
     return out
 

@@ -94,3 +94,28 @@ def conflict(trace: pd.DataFrame, window: int) -> Figure:
         ax.set(xlabel="step", ylabel=name)
     axes[0].legend(frameon=False, fontsize=7)
     return fig
+
+
+def alignment(before, after, labels: list[str], triples: dict[str, pd.DataFrame], margin: float) -> Figure:
+    """Cosines of all pairs of sentence vectors before and after tuning, rows in class order; the hinge over their gaps."""
+    fig, axes = plt.subplots(1, 3, figsize=(WIDE, 2.5), layout="constrained", width_ratios=(1, 1, 1.1))
+    lowest = float(min(before.min(), after.min()))
+    edges = [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
+    for ax, cosines, title in zip(axes, (before, after), ("before tuning", "after tuning"), strict=False):
+        shown = ax.imshow(cosines, vmin=lowest, vmax=1, cmap="cividis", interpolation="nearest")
+        for edge in edges:
+            ax.axhline(edge - 0.5, color="white", linewidth=1)
+            ax.axvline(edge - 0.5, color="white", linewidth=1)
+        ax.set(title=title, xticks=[], yticks=[], xlabel="rows, class by class")
+        ax.title.set_size(8)
+    fig.colorbar(shown, ax=axes[1], shrink=0.8, label="cosine")
+    low = min(frame["gap"].min() for frame in triples.values())
+    line = [min(low, 0.0) - 0.05, margin + 0.1]
+    axes[2].plot([line[0], margin, line[1]], [margin - line[0], 0, 0], color="#777777", linewidth=0.8)
+    for (name, frame), marker in zip(triples.items(), "ox", strict=False):
+        few = frame.sample(min(len(frame), 150), random_state=0)
+        label = f"{name}: mean {frame['hinge'].mean():.2f}"
+        axes[2].plot(few["gap"], few["hinge"], marker, markersize=3, alpha=0.5, label=label)
+    axes[2].set(xlabel="cos(positive) - cos(negative)", ylabel="hinge of a triple")
+    axes[2].legend(frameon=False, fontsize=6)
+    return fig
