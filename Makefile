@@ -2,11 +2,12 @@
 PROFILE ?= smoke
 CORES   ?= 2
 KERNEL  ?= python3
+DEVICE  ?= cpu
 PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test lab publish plan lint clean
+.PHONY: reproduce test lab publish plan bench lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -30,6 +31,9 @@ lab: .venv/.ready  ## JupyterLab on the right kernel
 
 publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with their manifest
 	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)
+
+bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
+	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb

@@ -4,70 +4,32 @@ Every model here has random weights: speed and memory do not depend on what they
 beyond weights and inputs (on the CPU from the profiler's allocation events, on CUDA from the allocator).
 """
 
+import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
 from unittest import mock
 
+import pandas as pd
 import torch
 import transformers
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile
+from tqdm.auto import tqdm
 
-from dawgen_core import backbones, bilevel, losses, prompts, samplers
+from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
+from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
+from dawgen_core.audit.figures import save_table
 from dawgen_core.data import pretrained
 from dawgen_core.data.profiles import load_profile, load_task
-from dawgen_core.params import Backbone
+from dawgen_core.params import ROOT, Backbone
 
-ROUNDS, STEPS = 5, 3
+ROUNDS, STEPS = 5, 2
 WIDTHS = ((256, 6), (512, 8), (768, 12))  # width, layers
 CAPTION = "Ratios measured in turn in one run ({rounds} rounds, median), random weights. Hardware: {hardware}."
-
-
-def seconds_in_turn(ways: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every way, one after the other, round by round, after one round of warming up."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for i in range(rounds + 1):
-        for name, way in ways.items():
-            _wait(device)
-            started = time.perf_counter()
-            way()
-            _wait(device)
-            found[name] += [time.perf_counter() - started] if i else []
-    return found
-
-
-def ratio(found: dict[str, list[float]], name: str, to: str) -> float:
-    """Median over rounds of the ratio of two ways measured in the same round."""
-    return statistics.median(a / b for a, b in zip(found[name], found[to], strict=True))
-
-
-def peak_mib(way: Callable[[], object], device: torch.device) -> float:
-    """The most memory that the way holds in tensors beyond what is there when it starts, in MiB."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        way()
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        way()
-    changes, waiting = [], list(found.profiler.kineto_results.experimental_event_tree())
-    while waiting:
-        event = waiting.pop()
-        waiting += event.children
-        if (size := getattr(event.extra_fields, "alloc_size", None)) is not None:
-            changes.append((event.start_time_ns, size))
-    held = most = 0
-    for _, size in sorted(changes, key=lambda change: change[0]):
-        held += size
-        most = max(most, held)
-    return most / 2**20
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 # ---- models of a given shape
@@ -158,11 +120,147 @@ def algorithm_1(device: torch.device, dtype: torch.dtype, widths, n_vocab: int, 
         plain = {f"plain{' (c) reused' * reuse}": once(steps(lambda *a, reuse=reuse: plain_step(*a, reuse=reuse)))
                  for reuse in (True, False)}  # fmt: skip
         ours = {f"{n} rows{kernels}": wrap(steps(bilevel.algorithm_1_step, n))
-                for kernels, wrap in ((", plain kernels", once), ("", lambda way: way)) for n in (4, 2, 1)}  # fmt: skip
+                for kernels, wrap in ((", plain kernels", once), ("", lambda way: way)) for n in (4, 2)}  # fmt: skip
         ways = plain | ours
         took, peaks = seconds_in_turn(ways, rounds, device), {name: peak_mib(way, device) for name, way in ways.items()}
         for name, to in [(name, base) for name in ours for base in plain]:
-            out.append({"what": "Algorithm 1, one step", "size": f"CTRL {width} x {layers}, vocabulary {n_vocab:,}",
+            out.append({"what": "Algorithm 1, one step", "size": _named("CTRL", shape, n_vocab),
                         "ours": name, "against": to, "time": ratio(took, name, to), "memory": peaks[name] / peaks[to],
                         "seconds": statistics.median(took[name]) / STEPS, "MiB": peaks[name]})  # fmt: skip
     return out
+
+
+# ---- generation
+
+
+def side_by_side(device: torch.device, dtype: torch.dtype, shape: dict, n_vocab: int, sizes, n_rows: int) -> list[dict]:
+    """New tokens per second over batch sizes, greedy under a repetition penalty, against one sequence per call."""
+    study, task, out = load_profile("smoke"), load_task("mrpc"), []
+    lm = generator_of(shape, n_vocab, device, dtype)
+    layout = prompts.PromptLayout(task, lm, study.generator_tuning)
+    q_CSD, random = layout.initial(), samplers.seeded(1)
+    words = [w for w in lm.tokenizer.get_vocab() if w.startswith("▁") and len(w) > 1]
+    firsts = [" ".join(words[i][1:] for i in torch.randint(len(words), (int(n),), generator=random))
+              for n in torch.randint(8, 24, (n_rows,), generator=random)]  # fmt: skip
+
+    def tokens(batch_size: int, n: int, most: int) -> float:
+        settings = study.generation.model_copy(update={"batch_size": batch_size, "max_new_tokens": most})
+        with _never_ends(lm, layout.eos_ids[0]):
+            started = time.perf_counter()
+            found = generation.continuations(layout, q_CSD, settings, 0)(0, range(n), firsts[:n])
+        assert all(one.n_tokens == most for one in found)
+        return n * most / (time.perf_counter() - started)
+
+    tokens(sizes[0], 2, 8)  # warm-up
+    found = {size: [] for size in sizes}
+    for _ in range(3):
+        for size in sizes:
+            found[size].append(tokens(size, min(n_rows, max(4, 2 * size)), 50))
+    for size in sizes:
+        out.append({"what": "50 new tokens a row", "size": _named("CTRL", shape, n_vocab), "ours": f"{size} side by side",
+                    "against": f"{sizes[0]} per call", "speed-up": ratio(found, size, sizes[0]),
+                    "tokens per second": statistics.median(found[size])})  # fmt: skip
+    return out
+
+
+@contextmanager
+def _never_ends(lm: backbones.Generator, end: int):
+    def logits(states_ND):
+        return type(lm).logits(lm, states_ND).index_fill(-1, torch.tensor([end], device=states_ND.device), -torch.inf)
+
+    with mock.patch.object(lm, "logits", logits):
+        yield
+
+
+# ---- Algorithm 2
+
+
+def one_at_a_time(prompts_GPD, conditions, classifier, words_C, settings) -> None:
+    """Algorithm 2 as one would write it first: a condition after the other, a pass for each of its two gradients."""
+    for p_PD, condition in zip(prompts_GPD, conditions, strict=True):
+        p_PD, stream = p_PD.clone().requires_grad_(), tuning.batches(condition, settings)
+        optimiser, schedule = tuning.optimiser_of([p_PD], settings)
+        for _ in range(settings.steps):
+            real, syn = next(stream)
+            _, of_real = tuning.both_gradients(p_PD.detach()[None], [(real, None)], classifier, words_C)
+            _, of_syn = tuning.both_gradients(p_PD.detach()[None], [(None, syn)], classifier, words_C)
+            direction_N, _ = surgery.combine(of_real[0, 0], of_syn[0, 1], eps=settings.eps)
+            p_PD.grad = direction_N.view_as(p_PD)
+            torch.nn.utils.clip_grad_norm_([p_PD], settings.clip_norm)
+            optimiser.step()
+            schedule.step()
+        tuning.predict(p_PD.detach()[None], [condition.dev], classifier, words_C, settings.eval_batch_size)
+
+
+def many_prompts(device: torch.device, dtype, shape: dict, n_vocab: int, groups, per_class, rounds: int) -> list[dict]:
+    """Conditions per minute (of 1,000 steps) over group sizes, two classes, 24 tokens a row, 20 prompt tokens."""
+    out, classifier = [], classifier_of(shape, n_vocab, device, dtype)
+    words_C, random = torch.tensor([5, 6], device=device), samplers.seeded(2)
+    ids = torch.randint(4, n_vocab, (64, 24), generator=random).tolist()
+    rows = prompts.EncodedPairs(ids, [i % 2 for i in range(64)], 0)
+    for n in per_class:
+        settings = load_profile("smoke").prompt_tuning.model_copy(update={
+            "steps": STEPS, "eval_every": STEPS, "batch_real_per_class": n, "batch_syn_per_class": n})  # fmt: skip
+        for group in groups:
+            conditions = [tuning.Condition("paired_surgery", g, rows, rows, rows.take([0])) for g in range(group)]
+            start_GPD = classifier.embedding.weight[:20].detach().float().expand(group, -1, -1).to(device)
+            given = (start_GPD, conditions, classifier, words_C, settings)
+            ways = {"together": partial(tuning.tune_prompts, *given, progress=False),
+                    "apart": partial(one_at_a_time, *given)}  # fmt: skip
+            took = seconds_in_turn(ways, rounds, device)
+            out.append({"what": f"Algorithm 2, {2 * n} + {2 * n} rows", "size": _named("T5", shape, n_vocab),
+                        "ours": f"{group} prompts at once, one pass", "against": "one at a time, two passes",
+                        "speed-up": ratio(took, "apart", "together"),
+                        "conditions per minute": 0.06 * STEPS * group / statistics.median(took["together"])})  # fmt: skip
+    return out
+
+
+def _named(name: str, shape: dict, n_vocab: int) -> str:
+    width, layers = (shape.get(a) or shape.get(b) for a, b in (("n_embd", "d_model"), ("n_layer", "num_layers")))
+    return f"{name} {width} x {layers}, vocabulary {n_vocab:,}"
+
+
+# ---- all of them
+
+
+T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers": 4, "num_decoder_layers": 4}
+CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
+
+
+def bench(device: torch.device, *, quick: bool = False) -> dict[str, pd.DataFrame]:
+    """The tables, by name; paper-sized shapes on CUDA. quick: the least that runs every line (a test)."""
+    rounds, paper, done = (1, False, {}) if quick else (ROUNDS, device.type == "cuda", {})
+    dtype = torch.bfloat16 if paper else torch.float32
+    t5, ctrl, n_vocab, widths = T5_SMALL, CTRL_SMALL, 20_000, WIDTHS
+    if paper:
+        study = load_profile("paper")
+        t5, ctrl, n_vocab = dict(study.classifier.shape), dict(study.generator.shape), study.generator.shape["vocab_size"]
+        t5.pop("vocab_size"), ctrl.pop("vocab_size")
+        widths = ((1280, 48),)
+    if quick:
+        t5, ctrl, n_vocab, widths = T5_SMALL | {"d_model": 16}, CTRL_SMALL | {"n_embd": 16}, 400, ((16, 1),)
+    sizes, groups = ((1, 2), (2,)) if quick else ((1, 8, 32, 64), (1, 4, 16)) if not paper else ((1, 64, 256), (1, 13, 40))
+    parts = {
+        "algorithm_1": lambda: algorithm_1(device, dtype, widths, n_vocab, rounds),
+        "generation": lambda: side_by_side(device, dtype, ctrl, n_vocab, sizes, 2 * max(sizes)),
+        "algorithm_2": lambda: many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds),
+    }  # fmt: skip
+    for name, part in (bar := tqdm(parts.items(), desc="bench")):
+        bar.set_postfix_str(name)
+        done[name] = pd.DataFrame(part()).round(3)
+    return done
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dawgen_core.app.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=2)
+    known = parser.parse_args()
+    if known.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device: expected a CUDA device, found none; leave it out to measure on the CPU")
+    torch.set_num_threads(known.threads)
+    where = torch.device(known.device)
+    for name, table in bench(where).items():
+        caption = CAPTION.format(rounds=ROUNDS, hardware=hardware(where))
+        print(f"\n{name}\n{table.to_markdown(index=False)}")
+        save_table(table, ROOT / "figures" / "bench" / f"{name}.{known.device}", caption)
