@@ -7,6 +7,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+from requirements_plugin import pytest_runtest_makereport  # noqa: F401  a hook, found by its name
 
 from dawgen_core import backbones, params, tasks
 from dawgen_core.data import pretrained, profiles

@@ -1,6 +1,6 @@
 """A skip is a failure where the check is required: DAWGEN_REQUIRE lists marker names, by commas or spaces.
 
-A conftest takes part by `from requirements_plugin import pytest_runtest_makereport`.
+tests/conftest.py takes part by `from requirements_plugin import pytest_runtest_makereport`.
 """
 
 import os

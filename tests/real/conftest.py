@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from requirements_plugin import pytest_runtest_makereport  # noqa: F401  a hook, found by its name
 
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
