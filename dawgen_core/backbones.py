@@ -37,16 +37,22 @@ def dtype_of(compute: Compute) -> torch.dtype:
     return getattr(torch, compute.dtype)
 
 
+def dot(states_ND: Tensor, rows_ND: Tensor) -> Tensor:
+    """Logits [N] of one output row per state, rounded once like a matrix product's: products are summed in float32."""
+    wide = torch.promote_types(states_ND.dtype, torch.float32)
+    return (states_ND.to(wide) * rows_ND.to(wide)).sum(-1).to(states_ND.dtype)
+
+
 @contextmanager
-def enough_memory(key: str, n: int) -> Iterator[None]:
-    """Where n at once may not fit: MemoryError that names the value of the profile to lower."""
+def enough_memory(key: str, n: int, *, otherwise: str) -> Iterator[None]:
+    """Where n at once may not fit: MemoryError that names the value of the profile to lower, or others when n is 1."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # the GPU's is a RuntimeError with a class, the CPU's has its text only
         if not any(sign in repr(error) for sign in ("MemoryError", "not enough memory", "allocate memory")):
             raise
-        raise MemoryError(f"{key}: expected memory for {n} at once, found too little; set it to {n // 2 or 1}, "
-                          "or shorten what is read (max_tokens)") from error  # fmt: skip
+        advice = f"set it to {n // 2}" if n > 1 else f"lower {otherwise}"
+        raise MemoryError(f"{key}: expected memory for {n} at once, found too little; {advice}") from error
 
 
 class Frozen:
@@ -126,7 +132,8 @@ class Generator(Frozen):
         with torch.no_grad():  # behind a place of padding
             logits_1TV = self.logits(self.states(self.embedding(ids_1T), ids_1T > 0))[:, 1:]
             whole_1TV = model(input_ids=ids_1T[:, 1:]).logits
-        if not (logits_1TV - whole_1TV).abs().max() <= 1e-2 * whole_1TV.abs().max():  # NaN counts as other
+        wide = self.embedding.weight.dtype in (torch.float32, torch.float64)
+        if not (logits_1TV - whole_1TV).abs().max() <= (1e-2 if wide else 0.1) * whole_1TV.abs().max():  # NaN: other
             raise BackboneError(f"{name}: expected a causal LM whose logits are a linear head on its last hidden states, "
                                 f"padded or not, found others ({model.config.model_type}); use CTRL, GPT-2 or Llama, say")
 

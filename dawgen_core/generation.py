@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from dawgen_core.backbones import enough_memory
+from dawgen_core.backbones import dot, enough_memory
 from dawgen_core.params import Generation
 from dawgen_core.prompts import PromptLayout, padded
 from dawgen_core.samplers import DECODING, choose_token, penalise_repetition, seeded
@@ -55,7 +55,7 @@ def decode(
     purpose = (seed, DECODING, label, int(firsts is not None))
     draws = [torch.rand(settings.max_new_tokens + 1, dtype=torch.float64, generator=seeded(*purpose, a)) for a in attempts]
     lanes, done, opened = Lanes(layout, q_1CSD, settings, label), {}, 0
-    with enough_memory("generation.batch_size", settings.batch_size):
+    with enough_memory("generation.batch_size", settings.batch_size, otherwise="generation.max_new_tokens"):
         while len(done) < len(attempts):
             fresh = range(opened, min(opened + settings.batch_size - len(lanes), len(attempts)))
             if fresh:
@@ -132,7 +132,7 @@ class Lanes:
         at, generator = self.at, self.layout.generator
         logits_BV = generator.logits(at["state_BD"])
         if self.end_1D is not None:
-            end_B1 = (at["state_BD"] * self.end_1D.to(at["state_BD"].dtype)).sum(-1, keepdim=True)
+            end_B1 = dot(at["state_BD"], self.end_1D.to(at["state_BD"].dtype))[:, None]
             logits_BV = torch.cat([logits_BV, end_B1.to(logits_BV.dtype)], dim=-1)
         scores_BV = penalise_repetition(logits_BV, at["seen_BV"], self.penalty)
         choice_B1 = choose_token(scores_BV, at["draws_BN"].gather(1, at["step_B1"])[:, 0], **self.rule)[:, None]

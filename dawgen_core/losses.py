@@ -82,8 +82,8 @@ def weighted_lm_loss(nll_BL: Tensor, weight_BL: Tensor, label_B: Tensor, *, over
     return total if over == "batch" else total / label_B.unique().numel()
 
 
-def discrimination_loss(score_BLC: Tensor, label_B: Tensor, scored_BL: Tensor, *, form: str = "log_ratio") -> Tensor:
-    """E4, the discrimination loss: mean over all scored tokens of the batch.
+def token_discrimination(score_BLC: Tensor, label_B: Tensor, *, form: str = "log_ratio") -> Tensor:
+    """E4 of each token, [B, L]: how little x_j prefers its own label's prompt.
 
     score_BLC holds, per token, one score under each label's prompt: log Pr(x_j | x_<j; Q_c) for
     `log_ratio` (default: the print with its lost log put back) and `ratio` (as printed), the raw
@@ -92,7 +92,12 @@ def discrimination_loss(score_BLC: Tensor, label_B: Tensor, scored_BL: Tensor, *
     _one_of(form, DISCRIMINATION_FORMS, "form")
     log_ratio_BLC = score_BLC.log_softmax(-1)
     own_BL = log_ratio_BLC.gather(-1, label_B[:, None, None].expand(*score_BLC.shape[:2], 1)).squeeze(-1)
-    return -(own_BL.exp() if form == "ratio" else own_BL)[scored_BL].mean()
+    return -(own_BL.exp() if form == "ratio" else own_BL)
+
+
+def discrimination_loss(score_BLC: Tensor, label_B: Tensor, scored_BL: Tensor, *, form: str = "log_ratio") -> Tensor:
+    """E4, the discrimination loss: mean of `token_discrimination` over all scored tokens of the batch."""
+    return token_discrimination(score_BLC, label_B, form=form)[scored_BL].mean()
 
 
 def pooled_states(hidden_BLD: Tensor, weight_BL: Tensor) -> Tensor:

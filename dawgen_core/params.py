@@ -85,7 +85,8 @@ class GeneratorTuning(Record):
         return 160 * n_classes if self.steps == "by_classes" else self.steps
 
     def of(self, kind: str) -> "GeneratorTuning":
-        """The settings of a kind: `fewgen_original` is FewGen as its authors run it, whatever the others do."""
+        """The settings of a kind. `fewgen_original` has the net input and the scores of FewGen's own code; its prompt,
+        steps and learning rates stay the profile's (FewGen also trains under dropout and decays the net's rate)."""
         original = {"net_reads": "loss", "discrimination": "raw_logit", "weights_over": "batch"}
         return self.model_copy(update=original) if kind == "fewgen_original" else self
 

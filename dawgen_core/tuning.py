@@ -54,13 +54,13 @@ def tune_generators(
 ) -> list[TunedGenerator]:
     """Algorithm 1 for every job, in stacks; same batches and steps for `mle`, `fewgen` and `dawgen` of one seed.
 
-    `fewgen_original` draws two rows of any class per step, as many steps as make FewGen's 20 epochs at 16 shots.
+    `fewgen_original` draws two rows of any class per step; `steps: by_classes` makes FewGen's 20 epochs of 16 shots.
 
     Returns Q [C, S, D], the weight net (None for `mle`) and a trace row per step: losses, largest weight.
     The generator is not modified. Errors: DivergedError on a non-finite loss, MemoryError when a stack does not fit.
     """
     out: dict[int, TunedGenerator] = {}
-    for kinds in (("mle",), ("fewgen", "dawgen"), ("fewgen_original",)):
+    for kinds in (("mle",), ("fewgen", "dawgen"), ("fewgen_original",)):  # a stack shares its settings and batch size
         numbers = [i for i, job in enumerate(jobs) if job.kind in kinds]
         for start in range(0, len(numbers), settings.stack):
             chunk = numbers[start : start + settings.stack]
@@ -85,15 +85,16 @@ def _tune_stack(layout, jobs: list[GeneratorJob], settings: GeneratorTuning, pro
         rows = [[job.rows[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         labels = [[job.labels[i] for i in part] for job, part in zip(jobs, chosen, strict=True)]
         batch = bilevel.Batch.of(layout, rows, labels)
-        with enough_memory("generator_tuning.stack", len(jobs)):
+        with enough_memory("generator_tuning.stack", len(jobs), otherwise="discrimination_rows, then max_tokens"):
             found = bilevel.algorithm_1_step(layout, q_GCSD, terms, net_optimisers, batch)
+        finite_G = q_GCSD.grad.flatten(1).isfinite().all(1).tolist()
         clip_each(q_GCSD.grad, settings.clip_norm)
         optimiser.step()
         schedule.step()
-        for job, one, row in zip(jobs, tuned, found, strict=True):
-            if not math.isfinite(row["loss"]):
-                raise DivergedError(f"generator {job.kind}, seed {job.seed}, step {step}: expected a finite loss, "
-                                    f"found {row['loss']}; lower generator_tuning.lr")  # fmt: skip
+        for job, one, row, finite in zip(jobs, tuned, found, finite_G, strict=True):
+            if not (math.isfinite(row["loss"]) and finite):
+                raise DivergedError(f"generator {job.kind}, seed {job.seed}, step {step}: expected a finite loss and "
+                                    f"gradient, found loss {row['loss']}; lower generator_tuning.lr")  # fmt: skip
             one.trace.append({"step": step, **row})
     for one, q_CSD in zip(tuned, q_GCSD.detach().cpu(), strict=True):
         one.q_CSD = q_CSD.clone()
@@ -187,7 +188,7 @@ def tune_prompts(
         if all(one.error for one in tuned):
             break
         pairs = [(None, None) if one.error else next(stream) for one, stream in zip(tuned, streams, strict=True)]
-        with enough_memory("prompt_tuning.stack", len(prompts)):
+        with enough_memory("prompt_tuning.stack", len(prompts), otherwise="prompt_tuning.max_tokens"):
             loss_G2, grad_G2N = both_gradients(torch.stack(prompts).detach(), pairs, classifier, words_C, smoothing)
         finite_G = (~loss_G2.isinf() & grad_G2N.isfinite().all(-1)).all(-1)  # NaN: no batch, or in the gradient too
         _stop(conditions, tuned, finite_G.tolist(), step, "losses and gradients")
@@ -289,7 +290,8 @@ def predict(
         chunk = flat[start : start + batch_size]
         ids_BT, kept_BT = (t.to(classifier.device) for t in padded([rows[g].ids[i] for _, g, i in chunk], 0))
         chosen = None if prompts_GPD is None else prompts_GPD.to(classifier.device)[[g for _, g, _ in chunk]]
-        logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, chosen).float().cpu()
+        with enough_memory("prompt_tuning.eval_batch_size", batch_size, otherwise="prompt_tuning.max_tokens"):
+            logits_BC = classifier.label_word_logits(ids_BT, kept_BT, words_C, chosen).float().cpu()
         for (_, g, i), row_C in zip(chunk, logits_BC, strict=True):
             out[g][i] = row_C
     return out

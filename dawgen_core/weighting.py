@@ -10,7 +10,7 @@ class WeightNet(nn.Module):
     """Phi_W: R^d -> R, one hidden ReLU layer (E3; 1 -> 100 -> 1 in FewGen, where d = 1).
 
     `reads` names the input: "hidden" (DawGen: the token's detached last hidden state, d = the
-    generator's width) or "loss" (FewGen: one scalar per token, its negative log-likelihood).
+    generator's width) or "loss" (FewGen: one number per token, its discrimination loss E4 under Q).
     The last bias has gradient zero by construction: a softmax ignores a shift.
     """
 
@@ -27,20 +27,22 @@ class WeightNet(nn.Module):
                 with torch.no_grad():
                     parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * bound)
 
-    def forward(self, hidden_BLD: Tensor, nll_BL: Tensor) -> Tensor:
-        """Scores [B, L]. Both inputs are detached here: W never trains the prompt through its input."""
-        source = hidden_BLD if self.reads == "hidden" else nll_BL.unsqueeze(-1)
+    def forward(self, hidden_BLD: Tensor, disc_BL: Tensor | None) -> Tensor:
+        """Scores [B, L]. The input is detached here: W never trains the prompt through it."""
+        source = hidden_BLD if self.reads == "hidden" else disc_BL.unsqueeze(-1)
         return self.outer(self.inner(source.detach().to(self.inner.weight.dtype)).relu()).squeeze(-1)
 
 
 def token_weights(score_BL: Tensor, scored_BL: Tensor, label_B: Tensor, *, over: str = "batch") -> Tensor:
-    """Softmax of the scores over all scored tokens of the batch, or within each label (`per_label`).
+    """Softmax of the scores over all scored tokens of the batch, within each label (`per_label`) or each row (`row`).
 
-    Returns weight_BL: 0 at unscored places, sums to 1 (`batch`) or to 1 per label present (`per_label`).
+    Returns weight_BL: 0 at unscored places, sums to 1 over the batch, each label present, or each row.
     """
-    if over not in ("batch", "per_label"):
-        raise ValueError(f"over: expected batch or per_label, found {over!r}")
+    if over not in ("batch", "per_label", "row"):
+        raise ValueError(f"over: expected batch, per_label or row, found {over!r}")
     score_BL = score_BL.masked_fill(~scored_BL, -torch.inf)
+    if over == "row":
+        return score_BL.softmax(-1)
     if over == "batch":
         return score_BL.flatten().softmax(0).view_as(score_BL)
     weight_BL = torch.zeros_like(score_BL)

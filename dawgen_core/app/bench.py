@@ -68,17 +68,11 @@ def plain_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch, *, r
 
     reuse: step (c) takes the token losses of (a), as ours does; otherwise it reads the rows again.
     """
-    settings, own = terms[0].settings, batch.own
-
-    def total(seen: bilevel.TokenReading) -> torch.Tensor:
-        parts = [term.parts(seen.rows(batch.part(g)), None, own.scored_BL[batch.part(g)], own.label_B[batch.part(g)])
-                 for g, term in enumerate(terms)]  # fmt: skip
-        return torch.stack([losses.dawgen_loss(weighted, aligned) for weighted, aligned, _ in parts]).sum()
-
-    seen = bilevel.read_tokens(layout, q_GCSD, own)
-    (grad_GCSD,) = torch.autograd.grad(total(seen), q_GCSD, create_graph=True)
+    settings, own, size = terms[0].settings, batch.own, len(batch.own.label_B)
+    seen = bilevel.see(layout, q_GCSD, batch, terms)
+    (grad_GCSD,) = torch.autograd.grad(bilevel.total_loss(terms, seen, batch)[0], q_GCSD, create_graph=True)
     under = bilevel.read_tokens(layout, q_GCSD - settings.virtual_lr * grad_GCSD, batch.under)
-    score_BLC = (-under.nll_BL).unflatten(0, (-1, len(own.label_B))).permute(1, 2, 0)
+    score_BLC = (-under.nll_BL).unflatten(0, (-1, size)).permute(1, 2, 0)
     disc = sum(losses.discrimination_loss(score_BLC[p], own.label_B[p], own.scored_BL[p], form=settings.discrimination)
                for p in map(batch.part, range(len(terms))))  # fmt: skip
     parameters = [p for term in terms for p in term.net.parameters()]
@@ -86,7 +80,8 @@ def plain_step(layout, q_GCSD, terms, net_optimisers, batch: bilevel.Batch, *, r
         parameter.grad = grad
     for optimiser in net_optimisers:
         optimiser.step()
-    (q_GCSD.grad,) = torch.autograd.grad(total(seen if reuse else bilevel.read_tokens(layout, q_GCSD, own)), q_GCSD)
+    seen = seen if reuse else bilevel.see(layout, q_GCSD, batch, terms)
+    (q_GCSD.grad,) = torch.autograd.grad(bilevel.total_loss(terms, seen, batch)[0], q_GCSD)
 
 
 def whole_logits(states_ND, weight_VD, bias_V, **_):
@@ -229,8 +224,8 @@ CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_position
 
 def bench(device: torch.device, *, quick: bool = False) -> dict[str, pd.DataFrame]:
     """The tables, by name; paper-sized shapes on CUDA. quick: the least that runs every line (a test)."""
-    rounds, paper, done = (1, False, {}) if quick else (ROUNDS, device.type == "cuda", {})
-    dtype = torch.bfloat16 if paper else torch.float32
+    rounds, paper, done = 1 if quick else ROUNDS, device.type == "cuda" and not quick, {}
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     t5, ctrl, n_vocab, widths = T5_SMALL, CTRL_SMALL, 20_000, WIDTHS
     if paper:
         study = load_profile("paper")

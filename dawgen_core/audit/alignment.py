@@ -19,15 +19,13 @@ def read_rows(layout: PromptLayout, q_CSD: Tensor, term: bilevel.PromptLoss, row
 
     Weights are the term's net's; equal ones for `mle`, which has none.
     """
-    device = layout.generator.device
-    reading = layout.read(rows, labels)
-    seen = bilevel.read_tokens(layout, q_CSD[None].to(device), reading)
-    weight_BL = reading.scored_BL.to(seen.nll_BL.dtype)
+    batch = bilevel.Batch.of(layout, [rows], [labels])
+    own, seen = batch.own, bilevel.see(layout, q_CSD[None].to(layout.generator.device), batch, [term]).tokens
+    share_BL = own.scored_BL / own.scored_BL.sum(-1, keepdim=True)
     if term.net is not None:
-        weight_BL = term.weights(seen, reading.scored_BL, reading.label_B)
-    share_BL = weight_BL / weight_BL.sum(-1, keepdim=True)
-    shares = [row_L[kept_L].cpu() for row_L, kept_L in zip(share_BL, reading.scored_BL, strict=True)]
-    return losses.pooled_states(seen.hidden_BLD, weight_BL).cpu(), shares
+        _, share_BL = term.weights(seen, own.scored_BL, own.label_B)
+    shares = [row_L[kept_L].cpu() for row_L, kept_L in zip(share_BL, own.scored_BL, strict=True)]
+    return losses.pooled_states(seen.hidden_BLD, share_BL).cpu(), shares
 
 
 def similarities(vectors_BD: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ TABLE_1 = [("Prompting", "none", "prompting"), ("Prompt Tuning", "none", "real")
 TABLE_2 = [("Real+Syn", "pooled"), ("Real+Syn+LS", "pooled_smoothed"), ("Real->Syn", "real_then_syn"),
            ("Syn->Real", "syn_then_real"), ("(Real, Syn)", "paired")]  # fmt: skip
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
-GENERATORS = {"mle": "MLE", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_original": "FewGen (its authors' settings)",
+GENERATORS = {"mle": "MLE", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_original": "FewGen (its own net and batches)",
               "fewgen_released": "FewGen (released rows)"}  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Rows as the classifier reads them: template and fields as token ids, shortened by fields and never by [MASK]."""
 
+from functools import cache
+
 import pandas as pd
 
 from dawgen_core.backbones import SENTINEL, Classifier
@@ -19,7 +21,8 @@ def encode_pairs(
     if shorten not in ("longer_field", "tail"):
         raise ValueError(f"shorten: expected longer_field or tail, found {shorten!r}")
     ids, n_shortened = [], 0
-    for first, second in zip(rows["sentence1"], rows["sentence2"], strict=True):
+    for pair in zip(rows["sentence1"], rows["sentence2"], strict=True):
+        first, second = (text.replace("<extra_id_", "<extra id ") for text in pair)  # a text's own sentinel is no [MASK]
         row = _fill(classifier, template, first, second)
         if len(row) > max_tokens:
             n_shortened += 1
@@ -36,18 +39,19 @@ def _fill(classifier: Classifier, template: str, first: str, second: str) -> lis
 
 
 def _shortened(classifier: Classifier, template: str, first: str, second: str, max_tokens: int) -> list[int]:
-    fields = [first.split(), second.split()]
-    sizes = [[len(classifier.ids(word)) for word in field] for field in fields]
-    over = len(_fill(classifier, template, " ".join(fields[0]), " ".join(fields[1]))) - max_tokens
+    fields, size = [first.split(), second.split()], cache(lambda word: len(classifier.ids(word)))
     while True:
-        while over > 0 and any(fields):
-            longer = int(sum(sizes[1]) > sum(sizes[0]))
-            fields[longer].pop()
-            over -= sizes[longer].pop()
-        row = _fill(classifier, template, " ".join(fields[0]), " ".join(fields[1]))
-        over = len(row) - max_tokens
-        if over <= 0:
+        row = _fill(classifier, template, *map(" ".join, fields))
+        if (over := len(row) - max_tokens) <= 0:
             return row
         if not any(fields):
             raise ValueError(f"prompt_tuning.max_tokens: expected room for the template, found {max_tokens} for "
                              f"{len(row)} template tokens; raise it")  # fmt: skip
+        while over > 0 and any(fields):
+            longer = max(fields, key=lambda field: sum(map(size, field)))
+            before = sum(map(size, longer))
+            if len(longer) > 1 or len(longer[0]) == 1:
+                longer.pop()
+            else:
+                longer[0] = longer[0][: len(longer[0]) // 2]  # a field of one long word keeps its beginning
+            over -= before - sum(map(size, longer))

@@ -42,11 +42,11 @@ def reject_reason(task: Task, sentence: Continuation, *, on_length: str) -> str 
     """Why a sentence is not taken, or None. FewGen's filters (established), `close` ours for random models."""
     if not sentence.ended and on_length == "reject":
         return "no_end"
-    if sentence.text.startswith("\n"):
+    if sentence.text.lstrip(" ").startswith("\n"):
         return "starts_with_newline"
     if not sentence.text.strip():
         return "empty"
-    if any(mark in sentence.text for mark in task.reject_containing):
+    if any(mark in sentence.text.strip() for mark in task.reject_containing):
         return "contains_forbidden"
     return None
 
@@ -130,13 +130,15 @@ def _opened(
     task: Task, number: int, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, block: range,
     used: set[str],
 ) -> list[Attempt]:  # fmt: skip
-    """The attempts of a block with their first sentences; generated ones pass the filters, and were not generated before."""
+    """The attempts of a block with their first sentences: none was used before, and generated ones pass the filters."""
     if firsts:
-        return [Attempt(i, Continuation(firsts[1][i], True, 0, math.nan)) for i in block]
-    attempts = [Attempt(i, first) for i, first in zip(block, continue_from(number, block, None), strict=True)]
+        attempts = [Attempt(i, Continuation(firsts[1][i], True, 0, math.nan)) for i in block]
+    else:
+        attempts = [Attempt(i, first) for i, first in zip(block, continue_from(number, block, None), strict=True)]
     for one in attempts:
-        one.reason = reject_reason(task, one.first, on_length=settings.on_length)
+        one.reason = None if firsts else reject_reason(task, one.first, on_length=settings.on_length)
         if not one.reason and one.first.folded in used:
             one.reason = "first_used"
-        used.add(one.first.folded)
+        if not one.reason:
+            used.add(one.first.folded)
     return attempts

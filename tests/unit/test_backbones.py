@@ -145,6 +145,17 @@ def test_any_causal_lm_generates(smoke, mrpc, texts, name, prompt):
     assert (last[0, -1] - whole[0, -1]).abs().max() < 1e-9
 
 
+def test_a_row_s_logit_in_half_precision_is_the_matrix_product_s():
+    """Products rounded one by one would give probabilities above 1; rounded once, the target's logit is the head's."""
+    random = torch.Generator().manual_seed(0)
+    states, weight = (torch.randn(n, 1280, generator=random).bfloat16() for n in (64, 50))
+    usual = torch.nn.functional.linear(states, weight)
+    found = torch.stack([backbones.dot(states, row.expand(64, -1)) for row in weight], dim=1)
+    step = usual.float().abs().clamp(min=1) * 2**-7  # one place of bfloat16
+    assert found.dtype == torch.bfloat16 and ((found - usual).abs() <= step).all()
+    assert ((found - usual).abs() > 0).float().mean() < 0.05
+
+
 def test_a_causal_lm_that_depends_on_padding_is_refused(generator):
     """BLOOM takes no positions and does not stand padding on the left in transformers 5."""
     config = transformers.BloomConfig(vocab_size=generator.n_vocab, hidden_size=8, n_head=2, n_layer=2)

@@ -12,8 +12,13 @@ from dawgen_core.app import bench, measuring
 CPU = torch.device("cpu")
 
 
-def test_the_bench_runs_and_names_what_it_compares():
-    tables = bench.bench(CPU, quick=True)
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, CUDA])])
+def test_the_bench_runs_and_names_what_it_compares(device):
+    """On CUDA every step, the generation and both loops run on small shapes in bfloat16."""
+    tables = bench.bench(torch.device(device), quick=True)
     assert set(tables) == {"algorithm_1", "generation", "algorithm_2"}
     for table in tables.values():
         assert {"what", "size", "ours", "against"} <= set(table.columns) and not table.isna().any().any()

@@ -58,7 +58,8 @@ class Setting:
         self.net = WeightNet(generator.width, reads=self.settings.net_reads, d_hidden=9, generator=random).double()
         if self.settings.net_reads == "loss":  # kinks where the losses lie, or else the whole net is a straight line
             with torch.no_grad():
-                self.net.inner.bias.copy_(-self.net.inner.weight[:, 0] * torch.linspace(3.5, 6, 9))
+                places = torch.linspace(*((-0.9, -0.1) if self.settings.discrimination == "ratio" else (0.1, 2)), 9)
+                self.net.inner.bias.copy_(-self.net.inner.weight[:, 0] * places)
 
     def term(self, kind):
         net = None if kind == "mle" else copy.deepcopy(self.net)
@@ -124,7 +125,7 @@ def total_loss(case, q_CSD, net, kind):
     own = [read(case.layout, q_CSD, row, c) for row, c in zip(case.rows, labels, strict=True)]
     if kind == "mle":
         return -sum(log_prob.sum() for log_prob, _, _ in own) / n
-    source = [h if net.reads == "hidden" else -log_prob[:, None] for log_prob, _, h in own]
+    source = [h for _, _, h in own] if net.reads == "hidden" else [x[:, None] for x in disc_tokens(case, q_CSD)]
     score = [(torch.relu(x.detach() @ net.inner.weight.T + net.inner.bias) @ net.outer.weight[0] + net.outer.bias).exp()
              for x in source]  # fmt: skip
     whole = sum(s.sum() for s in score)
@@ -158,13 +159,18 @@ def total_loss(case, q_CSD, net, kind):
 
 def disc_loss(case, q_CSD):
     """E4 by loops over rows and tokens."""
+    return torch.cat(disc_tokens(case, q_CSD)).mean()
+
+
+def disc_tokens(case, q_CSD):
+    """E4 of every token, row by row."""
     terms = []
     for row, label in zip(case.rows, case.labels, strict=True):
         under = [read(case.layout, q_CSD, row, c) for c in range(len(case.layout.task.labels))]
         score = torch.stack([raw if case.settings.discrimination == "raw_logit" else log_prob for log_prob, raw, _ in under])
         ratio = score[label].exp() / score.exp().sum(0)
-        terms.append(ratio if case.settings.discrimination == "ratio" else ratio.log())
-    return -torch.cat(terms).mean()
+        terms.append(-(ratio if case.settings.discrimination == "ratio" else ratio.log()))
+    return terms
 
 
 def second_order(case, kind):

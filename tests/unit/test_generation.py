@@ -205,9 +205,10 @@ def test_no_more_than_max_new_tokens(ctrl, smoke, mrpc, n):
         assert one.ended or one.n_tokens == n
 
 
-def test_the_models_positions_limit_the_whole_row(ctrl, smoke, mrpc, monkeypatch):
-    opening = max(len(made(mrpc, ctrl, smoke)[0].opening(0, ctrl.ids(first))) for first in FIRSTS)
-    layout, q_1CSD = made(mrpc, ctrl, smoke, repetition_penalty=1.5)
+@pytest.mark.parametrize("prompt", ["soft", "prefix"])
+def test_the_models_positions_limit_the_whole_row(ctrl, smoke, mrpc, monkeypatch, prompt):
+    layout, q_1CSD = made(mrpc, ctrl, smoke, prompt=prompt, repetition_penalty=1.5)
+    opening = layout.n_past + max(len(layout.opening(0, ctrl.ids(first))) for first in FIRSTS)
     monkeypatch.setattr(ctrl, "positions", opening + 4)
     monkeypatch.setattr(generation, "REFILL", 1.0)  # lanes idle long, and go no further than their sentence
     read = watched(ctrl, monkeypatch)

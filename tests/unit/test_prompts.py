@@ -86,6 +86,25 @@ def test_long_rows_lose_words_but_never_their_end(layout):
         assert layout.opening(label, first)[-3:-2] == [first[5]]  # six tokens of the first sentence
 
 
+def test_room_is_that_of_the_longest_prefix_whoever_has_it(mrpc, generator, smoke):
+    """Label 0 with the short prefix, soft and of keys and values: both labels read the same tokens within max_tokens."""
+    prefix = {"not_equivalent": PREFIX["equivalent"], "equivalent": PREFIX["not_equivalent"]}
+    task = mrpc.model_copy(update={"generator": mrpc.generator.model_copy(update={"prefix": prefix})})
+    n_long = len(generator.ids(prefix["equivalent"]))
+    for kind in ("soft", "prefix"):
+        settings = smoke.generator_tuning.model_copy(update={"prompt": kind, "max_tokens": 40, "max_first_tokens": 6})
+        layout = prompts.PromptLayout(task, generator, settings)
+        assert layout.room([5, 6, 7]) == 40 - 1 - n_long - 3 - 2  # control code, prefix, sentence 1, infix
+        assert layout.read([([5, 6, 7], list(range(30, 90)))] * 2, [0, 1]).scored_BL.sum(1).tolist() == [34 - n_long] * 2
+
+
+def test_a_learned_end_starts_from_the_full_stop(layout, generator):
+    if layout.learned_eos:
+        q_CSD, stop = layout.initial(), generator.embedding.weight[generator.ids(".")[-1]]
+        ends = [end - generator.n_vocab for end in layout.eos_ids]
+        assert all(torch.equal(q_CSD[label, end], stop) for label, end in enumerate(ends))
+
+
 def test_no_room_for_the_second_sentence_is_an_error(uneven, generator, smoke):
     settings = smoke.generator_tuning.model_copy(update={"max_tokens": 18, "max_first_tokens": 6})
     tight = prompts.PromptLayout(uneven, generator, settings)
@@ -114,6 +133,13 @@ def test_describe_lists_the_very_input(layout, generator):
         words = [i for i, slot in zip(ids, is_slot, strict=True) if not slot]
         pieces = [p for p, slot in zip(table["piece"], is_slot, strict=True) if not slot]
         assert generator.tokenizer.convert_ids_to_tokens(words) == pieces
+
+
+def test_a_field_of_one_long_word_keeps_its_beginning(mrpc, classifier):
+    (ids,) = encode(mrpc, classifier, frame("x" * 200, "a b", "equivalent"), max_tokens=30).ids
+    assert len(ids) <= 30 and ids.count(classifier.ids("x" * 4)[-1]) >= 3
+    (ids,) = encode(mrpc, classifier, frame("see <extra_id_0> here", "a b", "equivalent")).ids
+    assert ids.count(classifier.decoder_ids[1]) == 1  # [MASK] alone is a sentinel
 
 
 # ---- prompts of keys and values

@@ -64,9 +64,10 @@ def adds_up(count) -> bool:
 
 BAD = [said("x", ended=False), said(""), said("   "), said("\nx"), said("x\ny"), said("\n")]
 WHY = ["no_end", "empty", "empty", "starts_with_newline", "contains_forbidden", "starts_with_newline"]
+EDGES = [(said(" \nx"), "starts_with_newline"), (said("x\n"), None), (said("x \n "), None)]  # a last newline is cut off
 
 
-@pytest.mark.parametrize("one, why", list(zip(BAD, WHY, strict=True)))
+@pytest.mark.parametrize("one, why", [*zip(BAD, WHY, strict=True), *EDGES])
 def test_reject_reasons(mrpc, one, why):
     assert reject_reason(mrpc, one, on_length="reject") == why
 
@@ -165,6 +166,14 @@ def test_a_dry_corpus_is_an_error_that_says_why(mrpc, settings):
     with pytest.raises(CorpusError, match=r"expected 3 rows from 2 first sentences"):
         generate(mrpc, script, firsts(2), settings, progress=False)
     assert not script.asked  # too few from the start: nothing is written
+
+
+def test_a_given_first_sentence_serves_a_label_once(mrpc, settings):
+    ids, texts = firsts(12)
+    texts[1], texts[2] = texts[0].upper(), f" {texts[0]} "
+    out = generate(mrpc, Script(SAME, SAME), (ids, texts), settings, progress=False)
+    assert out.rows.groupby("label")["sentence1"].agg(lambda x: x.str.strip().str.casefold().is_unique).all()
+    assert all(count["first_used"] == 2 and adds_up(count) for count in out.counts.values())
 
 
 def test_attempts_are_limited(mrpc, both, settings):

@@ -554,3 +554,120 @@ def test_label_words_are_the_loss_of_the_prompt(classifier64, words, pairs):
     expected = losses.label_word_loss(logits, torch.tensor(rows.labels)).mean().item()
     loss_12, _ = tuning.both_gradients(prompt, [(rows, None)], classifier64, words)
     assert loss_12[0, 0].item() == pytest.approx(expected, rel=1e-12)
+
+
+# ---------------------------------------------------------------- every setting reaches what it sets
+
+class Steps:
+    """Remembers what an optimiser is made with and what each of its steps is given."""
+
+    def __init__(self, monkeypatch, where, name: str):
+        real, self.made, self.lrs, self.norms = getattr(where, name), [], [], []
+
+        class Watched(real):
+            def __init__(watched, given, **options):
+                super().__init__(given, **options)
+                self.made.append(options)
+
+            def step(watched, *args):
+                self.lrs.append(watched.param_groups[0]["lr"])
+                grads = [p.grad for group in watched.param_groups for p in group["params"]]
+                self.norms.append([None if g is None else g.norm().item() for g in grads])
+                return super().step(*args)
+
+        monkeypatch.setattr(where, name, Watched)
+
+
+def test_generator_settings_reach_the_optimisers(generator_run, monkeypatch):
+    layout, settings, jobs, *_ = generator_run
+    chosen = settings.model_copy(update={"steps": 4, "weight_decay": 0.03, "clip_norm": 0.01, "net_lr": 0.007,
+                                         "net_weight_decay": 0.002})  # fmt: skip
+    prompt, net = Steps(monkeypatch, torch.optim, "AdamW"), Steps(monkeypatch, torch.optim, "Adam")
+    tuning.tune_generators(layout, [j for j in jobs if j.kind == "dawgen"][:1], chosen, progress=False)
+    assert prompt.made == [{"lr": chosen.lr, "weight_decay": 0.03}]
+    assert prompt.lrs == pytest.approx([chosen.lr * (1 - step / 4) for step in range(4)])  # linear decay
+    assert [norms[0] for norms in prompt.norms] == pytest.approx([0.01] * 4, rel=1e-3)  # clipped
+    assert net.made == [{"lr": 0.007, "weight_decay": 0.002}] and net.lrs == [0.007] * 4
+
+
+def test_fewgen_original_has_its_own_batches_and_stack(generator_run, monkeypatch):
+    layout, settings, jobs, *_ = generator_run
+    seen, real = [], tuning.bilevel.algorithm_1_step
+
+    def step(layout, q, terms, optimisers, batch):
+        seen.append(([term.kind for term in terms], len(batch.own.label_B) // batch.n_prompts, batch.own.label_B.tolist()))
+        return real(layout, q, terms, optimisers, batch)
+
+    monkeypatch.setattr(tuning.bilevel, "algorithm_1_step", step)
+    mixed = [GeneratorJob(kind, 13, jobs[0].rows, jobs[0].labels) for kind in ("dawgen", "fewgen_original", "fewgen")]
+    tuning.tune_generators(layout, mixed, settings.model_copy(update={"steps": 6}), progress=False)
+    assert {(tuple(kinds), n) for kinds, n, _ in seen} == {(("dawgen", "fewgen"), 4), (("fewgen_original",), 2)}
+    drawn = [labels for kinds, _, labels in seen if kinds == ["fewgen_original"]]
+    assert any(a == b for a, b in drawn)  # unbalanced: both rows of one class, sometimes
+
+
+def test_terms_of_two_families_are_refused_in_one_stack(generator_run):
+    layout, settings, jobs, *_ = generator_run
+    terms = [tuning.bilevel.new_loss(layout, kind, 13, settings)[0] for kind in ("fewgen", "fewgen_original")]
+    batch = tuning.bilevel.Batch.of(layout, [jobs[0].rows[:2]] * 2, [[0, 1]] * 2)
+    q_GCSD = torch.stack([layout.initial()] * 2).requires_grad_()
+    with pytest.raises(ValueError, match="expected terms of one family"):
+        tuning.bilevel.algorithm_1_step(layout, q_GCSD, terms, [], batch)
+
+
+def test_a_generator_whose_last_gradient_is_not_finite_stops(generator_run, monkeypatch):
+    layout, settings, jobs, *_ = generator_run
+    real, calls = tuning.bilevel.algorithm_1_step, []
+
+    def step(layout, q, *args):
+        found = real(layout, q, *args)
+        calls.append(1)
+        if len(calls) == 3:
+            q.grad[0, 0, 0, 0] = math.inf
+        return found
+
+    monkeypatch.setattr(tuning.bilevel, "algorithm_1_step", step)
+    with pytest.raises(DivergedError, match="seed 13, step 2: expected a finite loss and gradient"):
+        tuning.tune_generators(layout, jobs[:1], settings.model_copy(update={"steps": 3}), progress=False)
+
+
+@pytest.mark.parametrize("name", ["adafactor", "adamw"])
+def test_prompt_settings_reach_the_optimiser(classifier, words, pairs, settings, monkeypatch, name):
+    chosen = settings.model_copy(update={"optimiser": name, "schedule": "cosine", "steps": 4, "lr": 0.2,
+                                         "weight_decay": 0.04, "clip_norm": 0.01})  # fmt: skip
+    where, cls = (tuning, "Adafactor") if name == "adafactor" else (torch.optim, "AdamW")
+    seen = Steps(monkeypatch, where, cls)
+    chosen_two = conditions(pairs, ["paired", "paired_surgery"])
+    tune_prompts(stack(2).float(), chosen_two, classifier, words, chosen, progress=False)
+    expected = {"lr": 0.2, "weight_decay": 0.04}
+    if name == "adafactor":
+        expected |= {"relative_step": False, "scale_parameter": False, "warmup_init": False}
+    assert seen.made == [expected]
+    assert seen.lrs == pytest.approx([0.1 * (1 + math.cos(math.pi * step / 4)) for step in range(4)])
+    assert [norm for norms in seen.norms for norm in norms] == pytest.approx([0.01] * 8, rel=1e-3)
+
+
+def test_prediction_keeps_no_graph_and_pads_little(classifier, words, pairs, monkeypatch):
+    shapes, real = [], type(classifier).label_word_logits
+
+    def watched(self, ids_BT, kept_BT, *args):
+        assert torch.is_inference_mode_enabled()
+        shapes.append((ids_BT.shape[1], kept_BT.sum(1).tolist()))
+        return real(self, ids_BT, kept_BT, *args)
+
+    monkeypatch.setattr(type(classifier), "label_word_logits", watched)
+    predict(None, [pairs[2]], classifier, words, 5)
+    widths = [n for _, kept in shapes for n in kept]
+    assert widths == sorted(widths) and all(width == max(kept) for width, kept in shapes)
+
+
+def test_too_little_memory_for_one_prompt_or_for_evaluation_names_what_else_to_lower(
+    classifier, words, pairs, settings, generator_run, monkeypatch
+):
+    layout, options, jobs, *_ = generator_run
+    monkeypatch.setattr(tuning.bilevel, "algorithm_1_step", raising(MemoryError()))
+    with pytest.raises(MemoryError, match="memory for 1 at once, found too little; lower discrimination_rows"):
+        tuning.tune_generators(layout, jobs[:1], options, progress=False)
+    monkeypatch.setattr(type(classifier), "label_word_logits", raising(MemoryError()))
+    with pytest.raises(MemoryError, match="prompt_tuning.eval_batch_size: expected memory for 8 at once.*set it to 4"):
+        predict(None, [pairs[2]], classifier, words, 8)

@@ -1,5 +1,6 @@
 """E3: the weight net, and the softmax that turns its scores into token weights."""
 
+import itertools
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from dawgen_core.weighting import INPUTS, WeightNet, token_weights
 B, L, D = 4, 3, 7
 LABELS = torch.tensor([0, 3, 0, 3])
 SCORED = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]]).bool()
-OVER = ("batch", "per_label")
+OVER = ("batch", "per_label", "row")
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -21,8 +22,9 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def weights_twin(score, scored, labels, over):
     out = [[0.0] * L for _ in range(B)]
-    for group in ([set(labels)] if over == "batch" else [{y} for y in set(labels)]):
-        places = [(b, j) for b in range(B) for j in range(L) if scored[b][j] and labels[b] in group]
+    name = {"batch": lambda b: 0, "per_label": lambda b: labels[b], "row": lambda b: b}[over]
+    for group in {name(b) for b in range(B)}:
+        places = [(b, j) for b in range(B) for j in range(L) if scored[b][j] and name(b) == group]
         total = sum(math.exp(score[b][j]) for b, j in places)
         for b, j in places:
             out[b][j] = math.exp(score[b][j]) / total
@@ -65,8 +67,17 @@ def test_weights_sum_to_one_per_group_and_ignore_a_shift(over, total):
     assert (weight - shifted).abs().max() < 1e-12
 
 
-def test_the_two_normalisations_differ():
-    assert not torch.allclose(*(token_weights(drawn(B, L), SCORED, LABELS, over=over) for over in OVER))
+def test_the_normalisations_differ():
+    found = [token_weights(drawn(B, L), SCORED, LABELS, over=over) for over in OVER]
+    assert not any(torch.allclose(a, b) for a, b in itertools.combinations(found, 2))
+
+
+def test_a_row_keeps_its_own_weights_when_another_outscores_it_by_far():
+    """120 nats apart, in float32: over the batch the first row's weights are 0, within the row they are not."""
+    score = torch.tensor([[0.0, 1.0], [120.0, 121.0]])
+    given = score, torch.ones(2, 2, dtype=torch.bool), torch.tensor([0, 1])
+    assert token_weights(*given, over="batch")[0].tolist() == [0.0, 0.0]
+    assert torch.allclose(token_weights(*given, over="row"), torch.tensor([[1.0, 1.0], [1.0, 1.0]]) * score[:1].softmax(-1))
 
 
 @pytest.mark.parametrize("reads", INPUTS)
@@ -123,4 +134,4 @@ def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="reads: expected one of"):
         WeightNet(D, reads="logit", generator=seeded(1))
     with pytest.raises(ValueError, match="over: expected"):
-        token_weights(drawn(B, L), SCORED, LABELS, over="row")
+        token_weights(drawn(B, L), SCORED, LABELS, over="word")
