@@ -6,6 +6,7 @@ beyond weights and inputs (on the CPU from the profiler's allocation events, on 
 
 import argparse
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ import torch
 import transformers
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm.auto import tqdm
 
 from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
 from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
@@ -222,40 +222,47 @@ T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers
 CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
 
 
-def bench(device: torch.device, *, quick: bool = False) -> dict[str, pd.DataFrame]:
-    """The tables, by name; paper-sized shapes on CUDA. quick: the least that runs every line (a test)."""
-    rounds, paper, done = 1 if quick else ROUNDS, device.type == "cuda" and not quick, {}
+PARTS = ("algorithm_1", "generation", "algorithm_2")
+
+
+def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFrame:
+    """The table of one part; paper-sized shapes on CUDA. quick: the least that runs every line (a test)."""
+    rounds, paper = 1 if quick else ROUNDS, device.type == "cuda" and not quick
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     t5, ctrl, n_vocab, widths = T5_SMALL, CTRL_SMALL, 20_000, WIDTHS
+    sizes, groups = (1, 8, 32, 64), (1, 4, 16)
     if paper:
         study = load_profile("paper")
         t5, ctrl, n_vocab = dict(study.classifier.shape), dict(study.generator.shape), study.generator.shape["vocab_size"]
         t5.pop("vocab_size"), ctrl.pop("vocab_size")
-        widths = ((1280, 48),)
+        widths, sizes, groups = ((1280, 48),), (1, 64, 256), (1, 13, 40)
     if quick:
         t5, ctrl, n_vocab, widths = T5_SMALL | {"d_model": 16}, CTRL_SMALL | {"n_embd": 16}, 400, ((16, 1),)
-    sizes, groups = ((1, 2), (2,)) if quick else ((1, 8, 32, 64), (1, 4, 16)) if not paper else ((1, 64, 256), (1, 13, 40))
-    parts = {
-        "algorithm_1": lambda: algorithm_1(device, dtype, widths, n_vocab, rounds),
-        "generation": lambda: side_by_side(device, dtype, ctrl, n_vocab, sizes, 2 * max(sizes)),
-        "algorithm_2": lambda: many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds),
-    }  # fmt: skip
-    for name, part in (bar := tqdm(parts.items(), desc="bench")):
-        bar.set_postfix_str(name)
-        done[name] = pd.DataFrame(part()).round(3)
-    return done
+        sizes, groups = (1, 2), (2,)
+    if part == "algorithm_1":
+        rows = algorithm_1(device, dtype, widths, n_vocab, rounds)
+    elif part == "generation":
+        rows = side_by_side(device, dtype, ctrl, n_vocab, sizes, 2 * max(sizes))
+    else:
+        rows = many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds)
+    return pd.DataFrame(rows).round(3)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m dawgen_core.app.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="none: all, each in a process of its own")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=2)
     known = parser.parse_args()
     if known.device == "cuda" and not torch.cuda.is_available():
         sys.exit("--device: expected a CUDA device, found none; leave it out to measure on the CPU")
+    if len(known.parts) != 1:  # what one part leaves in the allocator slows the next
+        again = [sys.executable, "-m", "dawgen_core.app.bench", f"--device={known.device}", f"--threads={known.threads}"]
+        for name in known.parts or PARTS:
+            subprocess.run([*again, name], check=True)
+        sys.exit()
     torch.set_num_threads(known.threads)
-    where = torch.device(known.device)
-    for name, table in bench(where).items():
-        caption = CAPTION.format(rounds=ROUNDS, hardware=hardware(where))
-        print(f"\n{name}\n{table.to_markdown(index=False)}")
-        save_table(table, ROOT / "figures" / "bench" / f"{name}.{known.device}", caption)
+    where, (name,) = torch.device(known.device), known.parts
+    table, caption = bench(name, where), CAPTION.format(rounds=ROUNDS, hardware=hardware(where))
+    print(f"\n{name}\n{table.to_markdown(index=False)}")
+    save_table(table, ROOT / "figures" / "bench" / f"{name}.{known.device}", caption)

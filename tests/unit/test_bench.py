@@ -15,15 +15,14 @@ CPU = torch.device("cpu")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
+@pytest.mark.parametrize("part", bench.PARTS)
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, CUDA])])
-def test_the_bench_runs_and_names_what_it_compares(device):
+def test_the_bench_runs_and_names_what_it_compares(device, part):
     """On CUDA every step, the generation and both loops run on small shapes in bfloat16."""
-    tables = bench.bench(torch.device(device), quick=True)
-    assert set(tables) == {"algorithm_1", "generation", "algorithm_2"}
-    for table in tables.values():
-        assert {"what", "size", "ours", "against"} <= set(table.columns) and not table.isna().any().any()
-        numbers = table.select_dtypes("number")
-        assert (numbers > 0).all().all() and numbers.shape[1] >= 2
+    table = bench.bench(part, torch.device(device), quick=True)
+    assert {"what", "size", "ours", "against"} <= set(table.columns) and not table.isna().any().any()
+    numbers = table.select_dtypes("number")
+    assert (numbers >= 0).all().all() and numbers.shape[1] >= 2
     assert "random" in bench.CAPTION and "{hardware}" in bench.CAPTION
     assert "threads" in measuring.hardware(CPU)
 
