@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from dawgen_core.pocket.chance import Dice
 from dawgen_core.pocket.draws import Palette, draw_value, related
 from dawgen_core.pocket.language import Meaning
-from dawgen_core.pocket.lexicon import EXCLUSIVE, SLOTS, lexicon
-from dawgen_core.pocket.oracle import EVENT, SlotRelation
+from dawgen_core.pocket.lexicon import EXCLUSIVE, LEANS_ON, SLOTS, lexicon
+from dawgen_core.pocket.oracle import EVENT, SlotRelation, without_asked
 
 NEEDED = ("action", "object")  # said in every sentence
 
@@ -38,8 +38,7 @@ def drop(e: Editing) -> Meaning | None:
     slots = [slot for slot in filled(e) if slot not in NEEDED]
     if not slots:
         return None
-    slot = e.dice.one_of(slots)
-    return replace(e.meaning, age=None, agent=None) if slot == "agent" else replace(e.meaning, **{slot: None})
+    return without_asked(e.meaning, e.dice.one_of(slots))
 
 
 def add(e: Editing) -> Meaning | None:
@@ -79,16 +78,13 @@ def cross(e: Editing) -> Meaning | None:
     if e.other is None:
         return None
     slot = e.dice.one_of(EVENT)
-    also = {"agent": ("age",), "object": ("colour", "number")}.get(slot, ())
-    values = {name: getattr(e.other, name) for name in (slot, *also)}
+    values = {name: getattr(e.other, name) for name in (slot, *LEANS_ON.get(slot, ()))}
     return replace(e.meaning, **values) if values[slot] else None
 
 
 def withhold(e: Editing) -> Meaning | None:
     """What is asked for is not said."""
-    if e.asked in (None, *NEEDED):
-        return None
-    return replace(e.meaning, **{e.asked: None}, **({"age": None} if e.asked == "agent" else {}))
+    return None if e.asked in (None, *NEEDED) else without_asked(e.meaning, e.asked)
 
 
 def negate(e: Editing) -> Meaning:

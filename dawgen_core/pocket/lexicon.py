@@ -9,6 +9,7 @@ import yaml
 SLOTS = ("agent", "age", "action", "number", "colour", "object", "manner", "place", "time")  # and polarity
 EXCLUSIVE = frozenset({"age", "number", "colour", "manner", "place", "time"})  # siblings exclude each other
 FORMS = ("do", "doing", "done")  # of an action
+LEANS_ON = {"agent": ("age",), "object": ("number", "colour")}  # what cannot be said without it
 GENERAL = "person"  # whom every domain knows, and under whom its own agents stand
 LEXICON_FILE = Path(__file__).with_name("lexicon.yaml")
 

@@ -35,8 +35,8 @@ from dataclasses import replace
 from enum import Enum
 from functools import cache
 
-from dawgen_core.pocket.language import Meaning, Question
-from dawgen_core.pocket.lexicon import EXCLUSIVE, SLOTS, is_group, lexicon
+from dawgen_core.pocket.language import Meaning, Question, parse, parse_question  # noqa: F401  (for the examples)
+from dawgen_core.pocket.lexicon import EXCLUSIVE, LEANS_ON, SLOTS, is_group, lexicon
 
 EVENT = ("agent", "action", "object")  # comparable in all three: one event
 
@@ -179,5 +179,4 @@ def diagnose(first: Meaning, second: Meaning, wanted: Relation) -> tuple[str, ..
 
 def without_asked(meaning: Meaning, asked: str) -> Meaning:
     """The meaning with the asked slot left open, and what cannot be said without it: age with the agent, and so on."""
-    also = {"agent": ("age",), "object": ("number", "colour")}.get(asked, ())
-    return replace(meaning, **dict.fromkeys((asked, *also)))
+    return replace(meaning, **dict.fromkeys((asked, *LEANS_ON.get(asked, ()))))

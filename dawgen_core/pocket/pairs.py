@@ -3,22 +3,33 @@
 Every meaning belongs to one split for good, by a checksum of what it says: no first sentence of one split occurs, in any
 wording, as a first sentence of another. Test rows do not depend on the seed.
 
->>> draw("pocket_sick", "pool", seed=13, n=6)["label"].value_counts().to_dict()
-{'entailment': 2, 'neutral': 2, 'contradiction': 2}
+>>> sorted(draw("pocket_sick", "pool", seed=13, n=6)["label"])
+['contradiction', 'contradiction', 'entailment', 'entailment', 'neutral', 'neutral']
 """
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
+from operator import attrgetter
 
 import pandas as pd
 import torch
 
 from dawgen_core import samplers
 from dawgen_core.pocket.chance import Dice
-from dawgen_core.pocket.draws import Palette, draw_meaning, draw_question, draw_value, draw_wording, palette, reworded
+from dawgen_core.pocket.draws import (
+    MEANING_FIELDS,
+    Palette,
+    draw_meaning,
+    draw_question,
+    draw_value,
+    draw_wording,
+    palette,
+    reworded,
+)
 from dawgen_core.pocket.edits import Editing, edited
 from dawgen_core.pocket.language import Meaning, Question, Wording, realise, realise_question
+from dawgen_core.pocket.lexicon import LEANS_ON
 from dawgen_core.pocket.oracle import without_asked
 from dawgen_core.pocket.twins import Side, Twin, twin
 
@@ -26,6 +37,7 @@ COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
 STREAM = 7  # the purpose of these draws, beside those of `samplers`
 SPLITS = {"pool": range(0, 30), "test": range(30, 50), "unlabelled": range(50, 65), "oracle": range(65, 85),
           "first_sentences": range(85, 100)}  # percent of all meanings  # fmt: skip
+SAID = attrgetter(*MEANING_FIELDS)
 TRIES = 60  # recipes tried on one first sentence before another one is drawn
 
 
@@ -88,7 +100,7 @@ def apportioned(balance: Mapping[str, float], n: int) -> dict[str, int]:
 
 def place_of(meaning: Meaning, asked: str = "") -> int:
     """The hundredth of all meanings that this one belongs to, the same on every machine."""
-    return zlib.crc32(repr((asked, *astuple(meaning))).encode()) % 100
+    return zlib.crc32("|".join([asked, *map(str, SAID(meaning))]).encode()) % 100
 
 
 def draw_first(t: Twin, split: range, dice: Dice) -> tuple[Side, Palette]:
@@ -142,8 +154,8 @@ def draw_second(t: Twin, label: str, first: Side, colours: Palette, dice: Dice) 
 
 
 def _edited_question(recipe: str, question: Question, colours: Palette, dice: Dice) -> Question | None:
-    unsaid = {"agent": {"agent", "age"}, "object": {"object", "number", "colour"}}.get(question.asked, {question.asked})
-    meaning = edited(recipe, Editing(question.meaning, colours, dice, locked=frozenset(unsaid)))
+    unsaid = frozenset({question.asked, *LEANS_ON.get(question.asked, ())})
+    meaning = edited(recipe, Editing(question.meaning, colours, dice, locked=unsaid))
     return Question(question.asked, meaning) if meaning else None
 
 
