@@ -187,4 +187,3 @@ def read_clauses(text: str) -> tuple[tuple[Meaning, ...], set[str]]:
             raise NotInGrammar(text.split(), start + error.position, error.expected) from error
         start += len(clause.split()) + 1
     return tuple(meaning for meaning, _ in read_ones), {style for _, style in read_ones}
-

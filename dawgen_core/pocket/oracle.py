@@ -61,6 +61,7 @@ class Relation(Enum):
 
 
 TURNED = {SlotRelation.narrower: SlotRelation.wider, SlotRelation.wider: SlotRelation.narrower}
+TOO_ALIKE = ("too alike",)  # no slot is at fault: a difference is missing
 TOLD = {Relation.entailment, Relation.equivalent}  # what the first tells us of the second: it is true
 
 
@@ -101,14 +102,15 @@ def relation(first: Meaning, second: Meaning) -> Relation:
             return Relation.equivalent
         if kinds == {SlotRelation.narrower if first.polarity else SlotRelation.wider}:
             return Relation.entailment
-        return Relation.contradiction if first.polarity and _exclude(how) else Relation.neutral
+        opposed = first.polarity and SlotRelation.disjoint in kinds and one_event(first, second)
+        return Relation.contradiction if opposed else Relation.neutral
     affirmed_says_all = kinds <= {SlotRelation.narrower if first.polarity else SlotRelation.wider}
     return Relation.contradiction if affirmed_says_all else Relation.neutral
 
 
-def _exclude(how: dict[str, SlotRelation]) -> bool:
-    one_event = all(how.get(slot) not in (SlotRelation.unknown, SlotRelation.disjoint) for slot in EVENT)
-    return one_event and SlotRelation.disjoint in how.values()
+def one_event(first: Meaning, second: Meaning) -> bool:
+    """The convention: agent, action and object are each equal, narrower or wider."""
+    return all(slot_relation(slot, getattr(first, slot), getattr(second, slot)) != SlotRelation.unknown for slot in EVENT)
 
 
 def relation_of_clauses(premise: Sequence[Meaning], second: Meaning) -> Relation:
@@ -174,7 +176,7 @@ def diagnose(first: Meaning, second: Meaning, wanted: Relation) -> tuple[str, ..
         wrong = [slot for slot, kind in how.items() if kind not in fine]
     else:
         wrong = [slot for slot, kind in how.items() if kind == SlotRelation.disjoint] + ["polarity"] * flipped
-    return tuple(wrong) or ("too alike",)
+    return tuple(wrong) or TOO_ALIKE
 
 
 def without_asked(meaning: Meaning, asked: str) -> Meaning:

@@ -30,7 +30,7 @@ from dawgen_core.pocket.draws import (
 from dawgen_core.pocket.edits import Editing, edited
 from dawgen_core.pocket.language import Meaning, Question, Wording, realise, realise_question
 from dawgen_core.pocket.lexicon import LEANS_ON
-from dawgen_core.pocket.oracle import without_asked
+from dawgen_core.pocket.oracle import one_event, without_asked
 from dawgen_core.pocket.twins import Side, Twin, twin
 
 COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -116,13 +116,14 @@ def draw_first(t: Twin, split: range, dice: Dice) -> tuple[Side, Palette]:
                 return question, colours
             continue
         meaning = draw_meaning(colours, t.fill, t.general, t.denied if not clauses else 0.0, dice)
-        if place_of(meaning) in split and not any(_share(meaning, one) for one in clauses):
+        if place_of(meaning) in split and not any(_alike(meaning, one) for one in clauses):
             clauses.append(meaning)
     return tuple(clauses), colours
 
 
-def _share(one: Meaning, other: Meaning) -> bool:
-    return one.agent == other.agent or one.object == other.object
+def _alike(one: Meaning, other: Meaning) -> bool:
+    """Clauses of one premise speak of different events: they cannot contradict each other."""
+    return one.agent == other.agent or one.object == other.object or one_event(one, other)
 
 
 def draw_pair(t: Twin, label: str, split: range, dice: Dice) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from dawgen_core.params import Name, Record
 from dawgen_core.pocket import oracle
 from dawgen_core.pocket.edits import EDITS
 from dawgen_core.pocket.language import Meaning, Question, parse_question, read_clauses
-from dawgen_core.pocket.lexicon import SLOTS
+from dawgen_core.pocket.lexicon import SLOTS, lexicon
 from dawgen_core.pocket.oracle import Relation
 
 TASKS_FILE = Path(__file__).with_name("tasks.yaml")
@@ -102,6 +102,12 @@ def twins() -> dict[str, Twin]:
         except ValidationError as error:
             raise ValueError(f"tasks.yaml, {name}: {error}") from error
     return out
+
+
+def free_domains() -> list[str]:
+    """The domains that no task uses: there, pairs may be drawn for pretraining."""
+    used = {genre.domain for t in twins().values() for genre in t.genres}
+    return [domain for domain in lexicon().domains if domain not in used]
 
 
 def twin(task: "str | Twin") -> Twin:

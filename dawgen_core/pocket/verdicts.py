@@ -16,7 +16,7 @@ import pandas as pd
 
 from dawgen_core.pocket.draws import palette
 from dawgen_core.pocket.language import Meaning, Question
-from dawgen_core.pocket.oracle import Relation, diagnose, slot_relations
+from dawgen_core.pocket.oracle import TOO_ALIKE, Relation, diagnose, slot_relations
 from dawgen_core.pocket.twins import Side, Twin, twin
 
 
@@ -42,7 +42,8 @@ def verdict(task: str | Twin, first: str, second: str, label: str) -> Verdict:
         return Verdict(False, None, None, ())
     relation = t.relation(one, other)
     right = t.label_of(relation) == label
-    wrong = () if right else min((in_the_way(t, one, other, Relation(name)) for name in t.labels[label]), key=len)
+    nearest = () if right else min((in_the_way(t, one, other, Relation(name)) for name in t.labels[label]), key=len)
+    wrong = () if right else nearest or TOO_ALIKE  # equivalent, where entailment would do but not both ways
     return Verdict(in_genre(t, (one, other), styles_one | styles_other), right, relation.value, wrong)
 
 
@@ -66,10 +67,10 @@ def in_genre(t: Twin, sides: tuple[Side, Side], styles: set[str]) -> bool:
 def in_the_way(t: Twin, first: Side, second: Side, wanted: Relation) -> tuple[str, ...]:
     """The slots that keep a pair from the wanted relation, as `diagnose` names them; also "asked"."""
     if t.kind == "answers":
-        return _not_answered(first, second[0]) if wanted == Relation.entailment else ("too alike",)
+        return _not_answered(first, second[0]) if wanted == Relation.entailment else TOO_ALIKE
     if t.kind == "questions":
         differ = [*slot_relations(first.meaning, second.meaning)] + ["asked"] * (first.asked != second.asked)
-        return tuple(differ) if wanted == Relation.equivalent else ("too alike",)
+        return tuple(differ) if wanted == Relation.equivalent else TOO_ALIKE
     return min((diagnose(clause, second[0], wanted) for clause in first), key=len)
 
 
