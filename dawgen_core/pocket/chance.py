@@ -1,13 +1,19 @@
 """Many small draws from one torch.Generator, a block at a time: a call of torch for each would cost more than the rest."""
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
+
+
+def patiently(what: str, most: int = 1000) -> Iterator[int]:
+    """The tries that a draw may take; ValueError after the last of them, so that nothing is sought for ever."""
+    yield from range(most)
+    raise ValueError(f"expected {what} within {most} draws, found none; widen fill, wording or edits, or draw fewer rows")
 
 
 class Dice:

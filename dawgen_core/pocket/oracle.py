@@ -146,9 +146,7 @@ def answers(sentence: Meaning, question: Question) -> bool:
     >>> answers(parse("on monday the clerk sold lamps"), where), answers(parse("the clerk sold hats in the shop"), where)
     (False, False)
     """
-    if not sentence.polarity or getattr(sentence, question.asked) is None:
-        return False
-    return relation(sentence, question.meaning) in TOLD
+    return getattr(sentence, question.asked) is not None and relation(sentence, question.meaning) in TOLD
 
 
 def diagnose(first: Meaning, second: Meaning, wanted: Relation) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from dawgen_core import samplers
-from dawgen_core.pocket.chance import Dice
+from dawgen_core.pocket.chance import Dice, patiently
 from dawgen_core.pocket.draws import (
     MEANING_FIELDS,
     Palette,
@@ -46,7 +46,7 @@ def draw(task: str | Twin, split: str, seed: int, n: int) -> pd.DataFrame:
 
     split: "pool" and "oracle" hold each label equally often, "test" and "unlabelled" in the task's balance (counts rounded
     to sum to n); the labels of unlabelled rows are empty. "test" is the same for every seed.
-    Errors: ValueError for an unknown task or split.
+    Errors: ValueError for an unknown task or split, or where the task has fewer pairs to give.
     """
     t = twin(task)
     if split not in ("pool", "test", "unlabelled", "oracle"):
@@ -56,12 +56,13 @@ def draw(task: str | Twin, split: str, seed: int, n: int) -> pd.DataFrame:
     labels = [label for label, count in apportioned(balance, n).items() for _ in range(count)]
     order = torch.randperm(n, generator=generator).tolist()
     dice, seen, rows = Dice(generator), set(), []
-    while len(rows) < n:
-        label = labels[order[len(rows)]]
-        pair = draw_pair(t, label, SPLITS[split], dice)
-        if pair not in seen:
-            seen.add(pair)
-            rows.append((_row_id(t, split, seed, len(rows)), *pair, "" if split == "unlabelled" else label))
+    for i, label in enumerate(labels[number] for number in order):
+        for _ in patiently(f"{t.task}, {split}: a pair that was not drawn before"):
+            pair = draw_pair(t, label, SPLITS[split], dice)
+            if pair not in seen:
+                break
+        seen.add(pair)
+        rows.append((_row_id(t, split, seed, i), *pair, "" if split == "unlabelled" else label))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -69,9 +70,13 @@ def first_sentences(task: str | Twin, seed: int, n: int) -> tuple[list[str], lis
     """(row ids, sentences): n different first sentences of a split of their own."""
     t, found = twin(task), {}
     dice = Dice(_stream(t, "first_sentences", seed))
-    while len(found) < n:
-        first, genre = draw_first(t, SPLITS["first_sentences"], dice)
-        found[say(first, genre.style, [draw_wording(t.wording, dice) for _ in range(2)])] = None
+    for _ in range(n):
+        for _ in patiently(f"{t.task}: a first sentence that was not drawn before"):
+            first, colours = draw_first(t, SPLITS["first_sentences"], dice)
+            text = say(first, colours.style, [draw_wording(t.wording, dice) for _ in range(2)])
+            if text not in found:
+                break
+        found[text] = None
     return [_row_id(t, "first_sentences", seed, i) for i in range(n)], list(found)
 
 
@@ -109,7 +114,7 @@ def draw_first(t: Twin, split: range, dice: Dice) -> tuple[Side, Palette]:
     colours = palette(genre.domain, genre.style)
     n_clauses = 2 if dice.chance(t.two_clauses) else 1
     clauses: list[Meaning] = []
-    while len(clauses) < n_clauses:
+    for _ in patiently(f"{t.task}: a meaning of the split"):
         if t.asked:
             question = draw_question(colours, t.fill, t.general, dice.weighted(t.asked), dice)
             if place_of(question.meaning, question.asked) in split:
@@ -118,7 +123,8 @@ def draw_first(t: Twin, split: range, dice: Dice) -> tuple[Side, Palette]:
         meaning = draw_meaning(colours, t.fill, t.general, t.denied if not clauses else 0.0, dice)
         if place_of(meaning) in split and not any(_alike(meaning, one) for one in clauses):
             clauses.append(meaning)
-    return tuple(clauses), colours
+        if len(clauses) == n_clauses:
+            return tuple(clauses), colours
 
 
 def _alike(one: Meaning, other: Meaning) -> bool:
@@ -128,7 +134,7 @@ def _alike(one: Meaning, other: Meaning) -> bool:
 
 def draw_pair(t: Twin, label: str, split: range, dice: Dice) -> tuple[str, str]:
     """(sentence1, sentence2) of this label, the first from this share of all meanings."""
-    while True:
+    for _ in patiently(f"{t.task}: a pair labelled {label}"):
         first, colours = draw_first(t, split, dice)
         for _ in range(TRIES):
             second = draw_second(t, label, first, colours, dice)

@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from dawgen_core import samplers
 from dawgen_core.pocket import pairs
 from dawgen_core.pocket.chance import Dice
-from dawgen_core.pocket.language import Meaning, Question
-from dawgen_core.pocket.lexicon import lexicon
+from dawgen_core.pocket.language import Meaning, Question, read_clauses
+from dawgen_core.pocket.lexicon import SLOTS, lexicon
+from dawgen_core.pocket.oracle import EVENT, one_event
 from dawgen_core.pocket.pairs import COLUMNS, SPLITS, apportioned, draw, first_sentences, place_of
 from dawgen_core.pocket.twins import Genre, Twin, free_domains, twin, twins
 from dawgen_core.pocket.verdicts import judge
@@ -137,6 +138,40 @@ def test_rows(task):
     assert not rows.duplicated(["sentence1", "sentence2"]).any() and (rows["sentence1"] != rows["sentence2"]).all()
     ids, texts = first_sentences(task, 13, 600)
     assert len(set(texts)) == len(set(ids)) == 600
+
+
+def bare(**change) -> Twin:
+    """Agent, action and object alone, in one order: a few hundred sentences, so that draws do meet again."""
+    nothing = dict.fromkeys((slot for slot in SLOTS if slot not in EVENT), 0.0)
+    plain = dict.fromkeys(("passive", "front", "early", "by_no"), 0.0)
+    return twin("pocket_mrpc").model_copy(update={"fill": nothing, "general": 0.0, "denied": 0.0, "wording": plain} | change)
+
+
+def test_no_pair_comes_twice_where_little_can_be_said():
+    rows = draw(bare(), "test", 1, 900)
+    assert not rows.duplicated(["sentence1", "sentence2"]).any()
+    assert rows["sentence1"].nunique() < 600  # they did meet
+
+
+def test_nothing_is_sought_for_ever():
+    with pytest.raises(ValueError, match="a pair labelled equivalent within 1000 draws"):
+        draw(bare(reorder=0.0, reword={"equivalent": 0.0, "not_equivalent": 0.0}), "test", 1, 5)
+    with pytest.raises(ValueError, match="a first sentence that was not drawn before"):
+        first_sentences(bare(), 1, 5000)
+
+
+def test_the_clauses_of_a_premise_speak_of_different_events():
+    two = [side for text in drawn("pocket_rte", "oracle")["sentence1"] if len(side := read_clauses(text)[0]) == 2]
+    assert len(two) > 250 and not any(one_event(*clauses) for clauses in two)
+
+
+def test_captions_take_times_of_day_only():
+    weekday = "weekday|working day|weekend|day off|on (?:mon|tues|wednes|thurs|fri|satur|sun)day"
+    rows = drawn("pocket_dev_nli", "pool", n=1500)
+    captions = rows["sentence1"].str.contains(" is | are ")
+    assert captions.sum() > 500 and not rows[captions]["sentence1"].str.contains(weekday).any()
+    assert not rows[captions]["sentence2"].str.contains(weekday).any()
+    assert rows[~captions]["sentence1"].str.contains(weekday).mean() > 0.1
 
 
 def test_labels_stand_in_random_order():
