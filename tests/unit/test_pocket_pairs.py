@@ -165,6 +165,13 @@ def test_the_clauses_of_a_premise_speak_of_different_events():
     assert len(two) > 250 and not any(one_event(*clauses) for clauses in two)
 
 
+def test_the_same_is_put_in_another_voice_and_order():
+    rows = drawn("pocket_dev_paraphrase", "oracle", n=1500)
+    same = rows[rows["label"] == "equivalent"]
+    passive = [same[column].str.contains(" were ") for column in ("sentence1", "sentence2")]
+    assert 0.1 < (passive[0] != passive[1]).mean() < 0.4  # 0.5 redrawn, 2 * 0.35 * 0.65 of these another voice: 0.23
+
+
 def test_captions_take_times_of_day_only():
     weekday = "weekday|working day|weekend|day off|on (?:mon|tues|wednes|thurs|fri|satur|sun)day"
     rows = drawn("pocket_dev_nli", "pool", n=1500)
