@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test lab publish plan bench lint clean
+.PHONY: reproduce test lab publish plan bench pocket-models lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -34,6 +34,9 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 
 bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
 	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
+
+pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; about an hour of one core)
+	@$(BIN)/python -m dawgen_core.pocket.pretraining
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb

@@ -131,7 +131,7 @@ class Profile(Record):
     profile: Name
     about: str
     random_models: bool
-    source: Literal["embedded", "local", "hub"]
+    source: Literal["embedded", "local", "hub", "pocket"]
     data_dir: str | None
     tasks: list[Name]
     extra_synthetic: dict[Name, list[Name]] = {}

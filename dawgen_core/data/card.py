@@ -56,7 +56,7 @@ def _table(counts: Counts) -> str:
 
 def _made(task: TaskFile, study: Profile, kind: str, seed: int) -> list[str]:
     settings, firsts = study.generation, task.sources[study.source].first_sentences
-    corpus = firsts.hub.path if firsts.hub else firsts.file
+    corpus = firsts.hub.path if firsts.hub else firsts.file or "the pocket world"
     given = f"given, from {corpus}, {firsts.min_words} to {firsts.max_words} words"
     rules = {label: ", ".join(f"{k} {v}" for k, v in rule.model_dump().items()) for label, rule in task.decoding.items()}
     return [

@@ -10,7 +10,7 @@ import transformers
 from safetensors import SafetensorError
 
 from dawgen_core.backbones import BackboneError, Classifier, Generator, device_of, dtype_of
-from dawgen_core.params import Backbone, Compute, ParamsError
+from dawgen_core.params import ROOT, Backbone, Compute, ParamsError
 
 
 def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
@@ -64,7 +64,7 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
 
 def _from_pretrained(backbone: Backbone) -> tuple:
     """(name, tokenizer) of a hub id or a local folder whose configuration has the shape that the profile describes."""
-    path = Path(backbone.model).expanduser()
+    path = ROOT / Path(backbone.model).expanduser()  # a relative folder is the project's, wherever a notebook runs
     looks_local = backbone.model.startswith((".", "/", "~")) or path.is_dir()
     if looks_local and not (path / "config.json").is_file():
         raise BackboneError(f"model: expected a folder with config.json, tokenizer and weights, found none at {path}")

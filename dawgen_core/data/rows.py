@@ -14,6 +14,9 @@ from dawgen_core import samplers
 from dawgen_core.data import files
 from dawgen_core.data.sources import Hub, Rows
 from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
+from dawgen_core.pocket import pairs
+from dawgen_core.pocket.lexicon import LEXICON_FILE
+from dawgen_core.pocket.twins import TASKS_FILE
 from dawgen_core.tasks import MASK, Task, TaskError
 
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -32,7 +35,7 @@ class TaskRows:
                             f"{', '.join(task.sources) or 'none'}; choose another profile or add the source")  # fmt: skip
         self.task, self.profile = task, profile
         self.source = task.sources[profile.source]
-        self.folder = None if self.source.hub else rows_dir(profile)
+        self.folder = None if self.source.hub or self.source.twin else rows_dir(profile)
 
     @cached_property
     def shown_as(self) -> str:
@@ -102,7 +105,7 @@ class TaskRows:
         texts = list(first_line)
         order = torch.randperm(len(texts), generator=generator)[:n].tolist()
         wanted = self.source.first_sentences
-        name = wanted.hub.path if wanted.hub else wanted.file
+        name = wanted.hub.path if wanted.hub else wanted.file or f"{self.source.twin}/first_sentences"
         return [f"{name}#{first_line[texts[i]]}" for i in order], [texts[i] for i in order]
 
     def sentences_of(self, row_ids: list[str]) -> list[str]:
@@ -121,7 +124,9 @@ class TaskRows:
     @cached_property
     def _sentence_lines(self) -> list[str]:
         wanted = self.source.first_sentences
-        if wanted.file and not wanted.field:
+        if self.source.twin:
+            lines = pairs.first_sentences(self.source.twin, 0, wanted.n_lines)[1]
+        elif wanted.file and not wanted.field:
             lines = files.text_lines(self.folder / wanted.file)
         else:
             rows = list(self._hub(wanted.hub, wanted.split)) if wanted.hub else files.records(self.folder / wanted.file)
@@ -154,6 +159,10 @@ class TaskRows:
                             f"{str(error).splitlines()[0]}; connect once, or use source: local") from error  # fmt: skip
 
     def _rows(self, rows: Rows) -> pd.DataFrame:
+        if self.source.twin:
+            drawn = pairs.draw(self.source.twin, rows.split, 0, rows.rows)
+            _check_counts(Counter(drawn["label"]), rows, f"{self.source.twin}:{rows.split}")
+            return drawn[ROW_COLUMNS]
         columns, names = self.source.columns, self.source.label_names or {}
         if self.source.hub:
             where, data = f"{self.source.hub.path}:{rows.split}", self._hub(self.source.hub, rows.split)
@@ -204,8 +213,8 @@ def row_files(task: Task, profile: Profile) -> list[Path]:
     if profile.source not in task.sources:
         raise TaskError(f"task {task.task}: expected a source {profile.source!r}, found {', '.join(task.sources)}")
     source = task.sources[profile.source]
-    if source.hub:
-        return []
+    if source.hub or source.twin:
+        return [LEXICON_FILE, TASKS_FILE] if source.twin else []
     try:
         folder = rows_dir(profile)
     except ParamsError:

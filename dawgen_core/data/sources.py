@@ -1,4 +1,4 @@
-"""Where a task's rows are: files below the rows folder, or data sets on the hub, with their expected counts."""
+"""Where a task's rows are: files below the rows folder, data sets on the hub, or the pocket world, with their counts."""
 
 from string import Formatter
 from typing import Literal
@@ -8,9 +8,11 @@ from pydantic import model_validator
 from dawgen_core.params import Name, Positive, Record
 from dawgen_core.tasks import Task
 
+COLUMNS = ("sentence1", "sentence2", "label")
+
 
 class Rows(Record):
-    """One set of labelled pairs: a file below the rows folder, or a split of the hub data set; expected counts."""
+    """One set of labelled pairs: a file below the rows folder, or a split of the hub data set or twin; expected counts."""
 
     file: str | None = None
     split: str | None = None
@@ -27,7 +29,7 @@ class Hub(Record):
 
 
 class Sentences(Record):
-    """First sentences: lines of a text file, or one field of labelled rows (labels unused); n_lines is checked."""
+    """First sentences: lines of a text file, one field of labelled rows (labels unused), or drawn; n_lines is checked."""
 
     file: str | None = None
     hub: Hub | None = None
@@ -39,7 +41,7 @@ class Sentences(Record):
 
     @model_validator(mode="after")
     def _one_place(self) -> "Sentences":
-        if (self.file is None) == (self.hub is None) or (self.hub and not (self.split and self.field)):
+        if (self.file and self.hub) or (self.hub and not (self.split and self.field)):
             raise ValueError("first_sentences: expected a file, or hub with split and field")
         if self.min_words > self.max_words:
             raise ValueError(f"min_words: expected at most max_words, found {self.min_words} and {self.max_words}")
@@ -51,7 +53,8 @@ class Source(Record):
 
     shown_as: str  # printed in every table
     hub: Hub | None = None
-    columns: dict[Literal["sentence1", "sentence2", "label"], str]
+    twin: Name | None = None  # rows are drawn by the pocket world: a task of pocket/tasks.yaml
+    columns: dict[Literal["sentence1", "sentence2", "label"], str] = dict(zip(COLUMNS, COLUMNS, strict=True))
     label_names: dict[str, str] | None = None  # raw label -> label of the task
     drop_labels: list[str] = []  # rows without a gold label
     train: Rows
@@ -63,24 +66,29 @@ class Source(Record):
 
     @model_validator(mode="after")
     def _whole(self) -> "Source":
-        if set(self.columns) != {"sentence1", "sentence2", "label"}:
+        if set(self.columns) != set(COLUMNS):
             raise ValueError("columns: expected sentence1, sentence2 and label")
         patterns = {"ready_made": self.ready_made, **{f"synthetic.{k}": v for k, v in self.synthetic.items()}}
         for key, pattern in patterns.items():
             wanted = {"seed", "split"} if key == "ready_made" else {"seed"}
             if pattern is not None and {name for _, name, *_ in Formatter().parse(pattern) if name} != wanted:
                 raise ValueError(f"{key}: expected the places {sorted(wanted)} in braces, found {pattern!r}")
-        place = "split" if self.hub else "file"
-        for name in ("train", "test"):
+        places = ("split", "rows") if self.twin else ("split",) if self.hub else ("file",)
+        for name, place in [(name, place) for name in ("train", "test") for place in places]:
             if getattr(getattr(self, name), place) is None:
                 raise ValueError(f"{name}.{place}: expected a value")
+        firsts = self.first_sentences
+        if self.twin is None and not (firsts.file or firsts.hub):
+            raise ValueError("first_sentences: expected a file, or hub with split and field")
+        if self.twin and (firsts.file or firsts.hub or firsts.n_lines is None):
+            raise ValueError("first_sentences: expected n_lines of a twin, and neither file nor hub")
         return self
 
 
 class TaskFile(Task):
     """One task file: the task and its sources."""
 
-    sources: dict[Literal["embedded", "local", "hub"], Source]
+    sources: dict[Literal["embedded", "local", "hub", "pocket"], Source]
 
     @model_validator(mode="after")
     def _counted(self) -> "TaskFile":

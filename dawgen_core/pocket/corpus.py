@@ -1,0 +1,229 @@
+"""What the pocket models read before the study: endless seeded streams of text, block by block.
+
+Of a task's own domains they read single sentences, and what words mean; two sentences and a word for their relation stand
+together in the free domains only (`twins.free_domains`). No relation of two sentences of a task's domain is ever named,
+and no sentence of a task's domain is one whose meaning belongs to a test split.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from dawgen_core import samplers
+from dawgen_core.pocket.chance import Dice, patiently
+from dawgen_core.pocket.draws import draw_meaning, draw_wording, palette, reworded
+from dawgen_core.pocket.language import Meaning, realise
+from dawgen_core.pocket.lexicon import SLOTS, lexicon
+from dawgen_core.pocket.lexicon import words as words_of_the_language
+from dawgen_core.pocket.oracle import SlotRelation, slot_relation
+from dawgen_core.pocket.pairs import SPLITS, draw_first, draw_second, place_of, say
+from dawgen_core.pocket.twins import Genre, Twin, free_domains, twins
+
+BLOCK = 2048  # texts that come from one seed
+STREAM = 8  # the purpose of these draws, beside those of `samplers` and `pairs`
+ANYWHERE = range(100)
+SENTINEL = "<extra_id_{}>"
+MASK = SENTINEL.format(0)
+FILL = {"agent": 0.93, "age": 0.4, "number": 0.45, "colour": 0.45, "manner": 0.4, "place": 0.55, "time": 0.5}
+WORDING = {"passive": 0.35, "front": 0.4, "early": 0.4, "by_no": 0.5}
+STYLES = ("caption", "report")
+
+CLASSIFIER_MIXTURE = {"spans": 0.16, "rewrite": 0.07, "slot": 0.10, "words": 0.12, "compare": 0.12, "follows": 0.28,
+                      "same": 0.10, "answered": 0.05}  # fmt: skip
+LONGEST_PREFIX = 24  # random words in front of a text: a soft prompt of this length will not be a surprise
+TRUE = {"entailment": "yes", "equivalent": "yes", "contradiction": "no", "neutral": "maybe"}
+FOLLOWS = ("premise: {first} hypothesis: {second} true? {mask}", "{first} . is it true that {second} ? {mask}",
+           "premise: {first} hypothesis: {second} answer: {mask}", "{second} ? {first} . answer: {mask}")  # fmt: skip
+SAME = ("{first} . {second} . the same? {mask}", "are {first} and {second} equivalent? {mask}",
+        "does {first} mean {second} ? {mask}")  # fmt: skip
+ANSWERED = ("{first} {second} . answered? {mask}", "question: {first} sentence: {second} answered? {mask}")
+RELATIONS = {SlotRelation.equal: "same", SlotRelation.narrower: "narrower", SlotRelation.wider: "wider",
+             SlotRelation.disjoint: "different", SlotRelation.unknown: "different"}  # fmt: skip
+
+GENERATOR_MIXTURE = {"alone": 0.25, "related": 0.30, "joined": 0.45}
+JOINED_BY = {"entailment": "therefore", "contradiction": "however", "neutral": "furthermore", "equivalent": "in other words"}
+NOISE = 0.1  # share of joining words drawn at random
+
+
+def extra_words() -> list[str]:
+    """Words of templates, tasks and answers, which are not of the language."""
+    ours = ("neutral unsaid of : , . ? hypothesis: premise: answer: equivalent? Sentence 1 2 1: 2: Question implies "
+            "supplements contradicts is different from equivalent to relevant irrelevant the question paragraph")
+    texts = [*FOLLOWS, *SAME, *ANSWERED, *TRUE.values(), *RELATIONS.values(), *JOINED_BY.values(), ours,
+             *lexicon().domains, *SLOTS]  # fmt: skip
+    parts = " ".join(texts).replace("{first}", "").replace("{second}", "").replace("{mask}", "").split()
+    return sorted(set(parts) - set(words_of_the_language()))
+
+
+@cache
+def tested_domains() -> frozenset[str]:
+    return frozenset(lexicon().domains) - frozenset(free_domains())
+
+
+def sister(kind: str) -> Twin:
+    """A task like the study's, in the free domains."""
+    model = {"follows": "pocket_mnli", "same": "pocket_mrpc", "answered": "pocket_qnli", "clauses": "pocket_rte"}[kind]
+    style = "report" if kind in ("answered", "clauses") else None
+    genres = [Genre(domain=d, style=s) for d in free_domains() for s in STYLES if style in (None, s)]
+    return twins()[model].model_copy(update={"task": f"sister_{kind}", "genres": genres})
+
+
+@cache
+def _sisters() -> dict[str, Twin]:
+    return {kind: sister(kind) for kind in ("follows", "same", "answered", "clauses")}
+
+
+def draw_sentence(dice: Dice, domain: str | None = None) -> tuple[Meaning, str, str]:
+    """(meaning, style, text) of any domain; of a task's domains none that belongs to a test split."""
+    domain, style = domain or dice.one_of(list(lexicon().domains)), dice.one_of(STYLES)
+    for _ in patiently("a sentence outside the test splits"):
+        meaning = draw_meaning(palette(domain, style), FILL, 0.25, 0.12, dice)
+        if domain not in tested_domains() or place_of(meaning) not in SPLITS["test"]:
+            return meaning, style, realise(meaning, style, draw_wording(WORDING, dice))
+    raise AssertionError
+
+
+# ---------------------------------------------------------------- for the classifier
+
+
+def spans(dice: Dice) -> tuple[str, str]:
+    """Span corruption (T5): a sixth of the words, in one to three spans, to be said behind their marks."""
+    words = " . ".join(draw_sentence(dice)[2] for _ in range(1 + dice.below(2))).split()
+    starts = sorted({dice.below(len(words)) for _ in range(1 + len(words) // 8)})
+    source, target, at = [], [], 0
+    for i, start in enumerate(starts):
+        if start < at:
+            continue
+        end = min(len(words), start + 1 + dice.below(3), starts[i + 1] if i + 1 < len(starts) else len(words))
+        mark = SENTINEL.format(len(target))
+        source += [*words[at:start], mark]
+        target.append(f"{mark} {' '.join(words[start:end])}")
+        at = end
+    return " ".join([*source, *words[at:]]), " ".join(target)
+
+
+def rewrite(dice: Dice) -> tuple[str, str]:
+    """The same, put otherwise."""
+    meaning, style, text = draw_sentence(dice)
+    return f"{text} . in other words {MASK}", f"{MASK} {realise(meaning, style, draw_wording(WORDING, dice))}"
+
+
+def slot(dice: Dice) -> tuple[str, str]:
+    """What a sentence says of a slot."""
+    meaning, _, text = draw_sentence(dice)
+    name = dice.one_of([s for s in SLOTS if s != "action"])
+    return f"{name} of {text} : {MASK}", f"{MASK} {getattr(meaning, name) or 'unsaid'}"
+
+
+def words(dice: Dice) -> tuple[str, str]:
+    """How two words of a slot lie to each other."""
+    kind = dice.one_of(SLOTS)
+    concepts = lexicon().concepts[kind]
+    domain = dice.one_of(list(lexicon().domains))
+    names = lexicon().domains[domain][kind]
+    a = dice.one_of(names)
+    near = [n for n in names if n != a and slot_relation(kind, a, n) in (SlotRelation.narrower, SlotRelation.wider)]
+    b = a if dice.chance(0.3) else dice.one_of(near) if near and dice.chance(0.6) else dice.one_of(names)
+    first, second = (dice.one_of(concepts[name].forms) for name in (a, b))
+    return f"{kind} : {first} , {second} {MASK}", f"{MASK} {RELATIONS[slot_relation(kind, a, b)]}"
+
+
+def _pair(kind: str, dice: Dice) -> tuple[str, str, str, str]:
+    """(first, second, relation, domain) of a sister task, each label equally often."""
+    t = _sisters()[kind]
+    for _ in patiently("a pair of a sister task"):
+        label = dice.one_of(list(t.labels))
+        first, colours = draw_first(t, ANYWHERE, dice)
+        second = draw_second(t, label, first, colours, dice)
+        if second is not None and t.label_of(relation := t.relation(first, second)) == label:
+            wordings = [draw_wording(WORDING, dice) for _ in range(2)]
+            own = reworded(wordings[0], WORDING, 0.5, 0.3, dice)
+            return say(first, colours.style, wordings), say(second, colours.style, [own]), relation.value, colours.domain
+    raise AssertionError
+
+
+def compare(dice: Dice) -> tuple[str, str]:
+    """How what two sentences of a free domain say of a slot lies to each other."""
+    t = _sisters()["follows"]
+    for _ in patiently("two sentences to compare"):
+        first, colours = draw_first(t, ANYWHERE, dice)
+        second = draw_second(t, dice.one_of(list(t.labels)), first, colours, dice)
+        if second is None:
+            continue
+        name = dice.one_of(SLOTS)
+        said = [getattr(side[0], name) for side in (first, second)]
+        answer = "unsaid" if None in said else RELATIONS[slot_relation(name, *said)]
+        texts = [say(side, colours.style, [draw_wording(WORDING, dice)]) for side in (first, second)]
+        return f"{name} of {texts[0]} , {texts[1]} : {MASK}", f"{MASK} {answer}"
+    raise AssertionError
+
+
+def _asked(kind: str, templates: tuple[str, ...], answers: dict[str, str], dice: Dice) -> tuple[str, str]:
+    first, second, relation, _ = _pair(kind, dice)
+    return dice.one_of(templates).format(first=first, second=second, mask=MASK), f"{MASK} {answers.get(relation, 'no')}"
+
+
+def follows(dice: Dice) -> tuple[str, str]:
+    """Is it true? yes, no, maybe."""
+    return _asked("clauses" if dice.chance(0.25) else "follows", FOLLOWS, TRUE, dice)
+
+
+def same(dice: Dice) -> tuple[str, str]:
+    """Do they mean the same?"""
+    return _asked("same", SAME, {"equivalent": "yes"}, dice)
+
+
+def answered(dice: Dice) -> tuple[str, str]:
+    """Does the sentence answer the question?"""
+    return _asked("answered", ANSWERED, {"entailment": "yes"}, dice)
+
+
+CLASSIFIER_TEXTS: dict[str, Callable[[Dice], tuple[str, str]]] = {
+    f.__name__: f for f in (spans, rewrite, slot, words, compare, follows, same, answered)
+}
+
+
+def classifier_block(number: int) -> Iterator[tuple[str, str]]:
+    """The (source, target) texts of one block; random words in front of most sources."""
+    dice, loose = Dice(samplers.seeded(STREAM, 0, number)), words_of_the_language()
+    for _ in range(BLOCK):
+        source, target = CLASSIFIER_TEXTS[dice.weighted(CLASSIFIER_MIXTURE)](dice)
+        prefix = [dice.one_of(loose) for _ in range(dice.below(LONGEST_PREFIX + 1))] if dice.chance(0.8) else []
+        yield " ".join([*prefix, source]), target
+
+
+# ---------------------------------------------------------------- for the generator
+
+
+def generator_block(number: int) -> Iterator[str]:
+    """The texts of one block: domain, a sentence, and as a rule another one; joined by a word in the free domains only."""
+    dice = Dice(samplers.seeded(STREAM, 1, number))
+    for _ in range(BLOCK):
+        kind = dice.weighted(GENERATOR_MIXTURE)
+        yield _joined(dice) if kind == "joined" else _related(dice) if kind == "related" else _alone(dice)
+
+
+def _alone(dice: Dice) -> str:
+    domain = dice.one_of(list(lexicon().domains))
+    return f"{domain} {draw_sentence(dice, domain)[2]}"
+
+
+def _related(dice: Dice) -> str:
+    """Two sentences of any domain about much the same, without a word on how they lie to each other."""
+    domain = dice.one_of(list(lexicon().domains))
+    t = _sisters()["follows"]
+    own = t.model_copy(update={"genres": [Genre(domain=domain, style=s) for s in STYLES]})
+    allowed = range(0, 30) if domain in tested_domains() else ANYWHERE  # the pool's meanings, not the test's
+    for _ in patiently("two related sentences"):
+        first, colours = draw_first(own, allowed, dice)
+        second = draw_second(own, dice.one_of(list(t.labels)), first, colours, dice)
+        if second is not None and (domain not in tested_domains() or place_of(second[0]) not in SPLITS["test"]):
+            texts = [say(side, colours.style, [draw_wording(WORDING, dice)]) for side in (first, second)]
+            return f"{domain} {texts[0]} . {texts[1]}"
+    raise AssertionError
+
+
+def _joined(dice: Dice) -> str:
+    """Two sentences of a free domain, and how they lie to each other: in front, or between them."""
+    first, second, relation, domain = _pair("same" if dice.chance(0.3) else "follows", dice)
+    word = dice.one_of(list(JOINED_BY.values())) if dice.chance(NOISE) else JOINED_BY[relation]
+    return f"{domain} {word} : {first} . {second}" if dice.chance(0.5) else f"{domain} {first} . {word} , {second}"

@@ -1,0 +1,154 @@
+"""`make pocket-models`: trains the pocket models from seeds. Resumable, with progress; every block of text has its own seed.
+
+The learning rate follows the scale of each tensor (Adafactor): with one rate for all, these small models sit on a plateau.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
+from transformers.optimization import Adafactor
+
+from dawgen_core import samplers
+from dawgen_core.artifacts import replacing, write_json
+from dawgen_core.params import ROOT
+from dawgen_core.pocket import corpus, lexicon
+
+MODELS = {  # name -> what is built and how long it reads
+    "pocket-t5": {"kind": "t5", "steps": 11000, "shape": {
+        "d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, "num_decoder_layers": 2,
+        "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0, "decoder_start_token_id": 0}},
+    "pocket-ctrl": {"kind": "ctrl", "steps": 7000, "shape": {
+        "n_embd": 128, "n_layer": 4, "n_head": 4, "dff": 384, "n_positions": 128, "initializer_range": 0.08,
+        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}},
+}  # fmt: skip
+BATCH, LR, WARM_UP, SAVE_EVERY = 64, 1e-2, 200, 500
+
+
+def tokenizer() -> transformers.T5Tokenizer:
+    """A word is a token; what is no word of the language is spelt, letter by letter."""
+    known = ["<pad>", "</s>", "<unk>", "▁"]
+    found = sorted({*lexicon.words(), *corpus.extra_words()})
+    letters = [chr(i) for i in range(33, 127)]
+    pieces = [(piece, 0.0 if piece != "▁" else -20.0) for piece in known] + [(f"▁{word}", -5.0) for word in found]
+    pieces += [(letter, -20.0) for letter in letters] + [(f"<extra_id_{i}>", 0.0) for i in reversed(range(4))]
+    return transformers.T5Tokenizer(vocab=pieces, extra_ids=4)
+
+
+def untrained(name: str) -> torch.nn.Module:
+    """The model before its first step, from a seed."""
+    kind, shape = MODELS[name]["kind"], MODELS[name]["shape"] | {"vocab_size": len(tokenizer())}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if kind == "t5":
+            return transformers.T5ForConditionalGeneration(transformers.T5Config(**shape, tie_word_embeddings=True))
+        return transformers.CTRLLMHeadModel(transformers.CTRLConfig(**shape))
+
+
+def batches(kind: str, encode, block: int) -> Iterator[dict[str, torch.Tensor]]:
+    """One block of text in batches of texts of similar length, in seeded order."""
+    end = 1  # </s>
+    if kind == "t5":
+        rows = [(encode(source), [*encode(target), end]) for source, target in corpus.classifier_block(block)]
+    else:
+        rows = [([*encode(text), end], None) for text in corpus.generator_block(block)]
+    rows.sort(key=lambda row: (len(row[0]), len(row[1] or ())))
+    groups = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+    for i in torch.randperm(len(groups), generator=samplers.seeded(corpus.STREAM, 2, block)).tolist():
+        ids_BT, kept_BT = _padded([row for row, _ in groups[i]], 0)
+        if kind == "t5":
+            yield {"input_ids": ids_BT, "attention_mask": kept_BT, "labels": _padded([t for _, t in groups[i]], -100)[0]}
+        else:
+            yield {"input_ids": ids_BT, "attention_mask": kept_BT, "labels": ids_BT.masked_fill(kept_BT == 0, -100)}
+
+
+def _padded(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [value] * (width - len(row)) for row in rows])
+    return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+
+
+def pretrain(name: str, folder: Path, threads: int) -> None:
+    """Trains to the end, from the last save if there is one; the folder then holds what `from_pretrained` loads."""
+    torch.set_num_threads(threads)
+    plan, tokens, started = MODELS[name], tokenizer(), time.monotonic()
+    model, n_steps = untrained(name).train(), plan["steps"]
+    cache: dict[str, list[int]] = {}
+
+    def encode(text: str) -> list[int]:
+        out = []
+        for word in text.split():
+            if word not in cache:
+                cache[word] = tokens(word, add_special_tokens=False)["input_ids"]
+            out += cache[word]
+        return out
+
+    optimiser = Adafactor(model.parameters(), lr=LR, scale_parameter=True, relative_step=False, warmup_init=False)
+    state = folder / "state"
+    begun = (state / "progress.json").is_file()
+    done = _resumed(model, optimiser, state) if begun else {"step": 0, "tokens": 0, "seconds": 0.0}
+    step, n_read, per_block = done["step"], done["tokens"], corpus.BLOCK // BATCH
+    bar, losses = tqdm(total=n_steps, initial=step, desc=name, mininterval=10), []
+    while step < n_steps:
+        for i, batch in enumerate(batches(plan["kind"], encode, step // per_block)):
+            if i < step % per_block or step >= n_steps:
+                continue
+            rate = LR * min(1.0, (step + 1) / WARM_UP) * max(0.02, 0.5 * (1 + math.cos(math.pi * step / n_steps)))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = model(**batch).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            step, n_read = step + 1, n_read + int(batch["attention_mask"].sum())
+            losses.append(loss.item())
+            bar.update()
+            if step % SAVE_EVERY == 0 or step == n_steps:
+                bar.set_postfix(loss=sum(losses) / len(losses), tokens=f"{n_read:,}")
+                seconds = done["seconds"] + time.monotonic() - started
+                _save(model, optimiser, state, {"step": step, "tokens": n_read, "seconds": seconds,
+                                                "loss": sum(losses) / len(losses)})  # fmt: skip
+                losses = []
+    model.eval().save_pretrained(folder)
+    tokens.save_pretrained(folder)
+
+
+def _save(model, optimiser, state: Path, progress: dict) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    tensors = {f"model.{k}": v.clone() for k, v in model.state_dict().items()}
+    for i, one in enumerate(optimiser.state_dict()["state"].values()):
+        tensors |= {f"optimiser.{i}.{k}": torch.as_tensor(v).clone() for k, v in one.items() if v is not None}
+    with replacing(state / "state.safetensors") as part:
+        save_file(tensors, part)
+    write_json(state / "progress.json", progress)
+
+
+def _resumed(model, optimiser, state: Path) -> dict:
+    tensors = load_file(state / "state.safetensors")
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    values: dict[int, dict] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, i, name = key.split(".", 2)
+            values.setdefault(int(i), {})[name] = value.item() if name in ("step", "RMS") else value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": values, "param_groups": groups})
+    return json.loads((state / "progress.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m dawgen_core.pocket.pretraining", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(MODELS))
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "pocket-models")
+    parser.add_argument("--threads", type=int, default=1)
+    known = parser.parse_args()
+    for one in known.names:
+        pretrain(one, known.folder / one, known.threads)
