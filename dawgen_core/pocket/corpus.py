@@ -5,18 +5,18 @@ together in the free domains only (`twins.free_domains`). No relation of two sen
 and no sentence of a task's domain is one whose meaning belongs to a test split.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from dawgen_core import samplers
 from dawgen_core.pocket.chance import Dice, patiently
 from dawgen_core.pocket.draws import draw_meaning, draw_wording, palette, reworded
-from dawgen_core.pocket.language import Meaning, realise
+from dawgen_core.pocket.language import Meaning, Question, realise
 from dawgen_core.pocket.lexicon import SLOTS, lexicon
 from dawgen_core.pocket.lexicon import words as words_of_the_language
 from dawgen_core.pocket.oracle import SlotRelation, slot_relation
 from dawgen_core.pocket.pairs import SPLITS, draw_first, draw_second, place_of, say
-from dawgen_core.pocket.twins import Genre, Twin, free_domains, twins
+from dawgen_core.pocket.twins import Genre, Side, Twin, free_domains, twins
 
 BLOCK = 2048  # texts that come from one seed
 STREAM = 8  # the purpose of these draws, beside those of `samplers` and `pairs`
@@ -41,6 +41,7 @@ RELATIONS = {SlotRelation.equal: "same", SlotRelation.narrower: "narrower", Slot
 
 GENERATOR_MIXTURE = {"alone": 0.25, "related": 0.30, "joined": 0.45}
 JOINED_BY = {"entailment": "therefore", "contradiction": "however", "neutral": "furthermore", "equivalent": "in other words"}
+WRITTEN = {"follows": 0.45, "same": 0.15, "clauses": 0.1, "asked": 0.15, "answered": 0.15}
 NOISE = 0.1  # share of joining words drawn at random
 
 
@@ -59,17 +60,20 @@ def tested_domains() -> frozenset[str]:
     return frozenset(lexicon().domains) - frozenset(free_domains())
 
 
-def sister(kind: str) -> Twin:
-    """A task like the study's, in the free domains."""
-    model = {"follows": "pocket_mnli", "same": "pocket_mrpc", "answered": "pocket_qnli", "clauses": "pocket_rte"}[kind]
-    style = "report" if kind in ("answered", "clauses") else None
-    genres = [Genre(domain=d, style=s) for d in free_domains() for s in STYLES if style in (None, s)]
+SISTERS = {"follows": ("pocket_mnli", STYLES), "same": ("pocket_mrpc", STYLES), "clauses": ("pocket_rte", ("report",)),
+           "asked": ("pocket_qqp", ("question",)), "answered": ("pocket_qnli", ("report",))}  # fmt: skip
+
+
+def sister(kind: str, domains: Sequence[str]) -> Twin:
+    """A task like one of the study's, in these domains."""
+    model, styles = SISTERS[kind]
+    genres = [Genre(domain=domain, style=style) for domain in domains for style in styles]
     return twins()[model].model_copy(update={"task": f"sister_{kind}", "genres": genres})
 
 
 @cache
-def _sisters() -> dict[str, Twin]:
-    return {kind: sister(kind) for kind in ("follows", "same", "answered", "clauses")}
+def _sister(kind: str, domain: str | None = None) -> Twin:
+    return sister(kind, [domain] if domain else free_domains())
 
 
 def draw_sentence(dice: Dice, domain: str | None = None) -> tuple[Meaning, str, str]:
@@ -129,7 +133,7 @@ def words(dice: Dice) -> tuple[str, str]:
 
 def _pair(kind: str, dice: Dice) -> tuple[str, str, str, str]:
     """(first, second, relation, domain) of a sister task, each label equally often."""
-    t = _sisters()[kind]
+    t = _sister(kind)
     for _ in patiently("a pair of a sister task"):
         label = dice.one_of(list(t.labels))
         first, colours = draw_first(t, ANYWHERE, dice)
@@ -143,7 +147,7 @@ def _pair(kind: str, dice: Dice) -> tuple[str, str, str, str]:
 
 def compare(dice: Dice) -> tuple[str, str]:
     """How what two sentences of a free domain say of a slot lies to each other."""
-    t = _sisters()["follows"]
+    t = _sister("follows")
     for _ in patiently("two sentences to compare"):
         first, colours = draw_first(t, ANYWHERE, dice)
         second = draw_second(t, dice.one_of(list(t.labels)), first, colours, dice)
@@ -169,7 +173,7 @@ def follows(dice: Dice) -> tuple[str, str]:
 
 def same(dice: Dice) -> tuple[str, str]:
     """Do they mean the same?"""
-    return _asked("same", SAME, {"equivalent": "yes"}, dice)
+    return _asked("asked" if dice.chance(0.35) else "same", SAME, {"equivalent": "yes"}, dice)
 
 
 def answered(dice: Dice) -> tuple[str, str]:
@@ -208,22 +212,25 @@ def _alone(dice: Dice) -> str:
 
 
 def _related(dice: Dice) -> str:
-    """Two sentences of any domain about much the same, without a word on how they lie to each other."""
+    """Two texts of any domain about much the same, without a word on how they lie to each other."""
     domain = dice.one_of(list(lexicon().domains))
-    t = _sisters()["follows"]
-    own = t.model_copy(update={"genres": [Genre(domain=domain, style=s) for s in STYLES]})
-    allowed = range(0, 30) if domain in tested_domains() else ANYWHERE  # the pool's meanings, not the test's
-    for _ in patiently("two related sentences"):
-        first, colours = draw_first(own, allowed, dice)
-        second = draw_second(own, dice.one_of(list(t.labels)), first, colours, dice)
-        if second is not None and (domain not in tested_domains() or place_of(second[0]) not in SPLITS["test"]):
-            texts = [say(side, colours.style, [draw_wording(WORDING, dice)]) for side in (first, second)]
+    t = _sister(dice.weighted(WRITTEN), domain)
+    allowed = SPLITS["pool"] if domain in tested_domains() else ANYWHERE
+    for _ in patiently("two related texts"):
+        first, colours = draw_first(t, allowed, dice)
+        second = draw_second(t, dice.one_of(list(t.labels)), first, colours, dice)
+        if second is not None and (domain not in tested_domains() or _place(second) not in SPLITS["test"]):
+            texts = [say(side, colours.style, [draw_wording(WORDING, dice) for _ in range(2)]) for side in (first, second)]
             return f"{domain} {texts[0]} . {texts[1]}"
     raise AssertionError
 
 
+def _place(side: Side) -> int:
+    return place_of(side.meaning, side.asked) if isinstance(side, Question) else place_of(side[0])
+
+
 def _joined(dice: Dice) -> str:
     """Two sentences of a free domain, and how they lie to each other: in front, or between them."""
-    first, second, relation, domain = _pair("same" if dice.chance(0.3) else "follows", dice)
+    first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice)
     word = dice.one_of(list(JOINED_BY.values())) if dice.chance(NOISE) else JOINED_BY[relation]
     return f"{domain} {word} : {first} . {second}" if dice.chance(0.5) else f"{domain} {first} . {word} , {second}"
