@@ -35,7 +35,7 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
 	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
 
-pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; about an hour of one core)
+pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; an estimated hour of one core)
 	@$(BIN)/python -m dawgen_core.pocket.pretraining
 
 lint: .venv/.ready

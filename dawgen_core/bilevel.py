@@ -7,18 +7,15 @@ and one forward-mode pass over the model gives every token's derivative along v;
 through the small net alone. Shapes: G stacked prompts (each with its own rows and its own W), the rest as in `losses`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
 from dawgen_core import losses, samplers
 from dawgen_core.backbones import dot
+from dawgen_core.forward_mode import derivative_along
 from dawgen_core.params import GeneratorTuning
 from dawgen_core.prompts import PromptLayout, Reading
 from dawgen_core.weighting import WeightNet, token_weights
@@ -214,41 +211,6 @@ def discrimination_gradient(
         v_GCSD += torch.autograd.grad(loss_N.sum(), virtual_GCSD)[0]
         values_G.index_add_(0, own.prompt_B[rows_N], loss_N.detach().to(values_G.dtype))
     return values_G, v_GCSD
-
-
-class _FrozenLinear(torch.autograd.Function):
-    @staticmethod
-    def forward(x, weight, bias):
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_forward(inputs[1])
-
-    @staticmethod
-    def jvp(ctx, move, *_):
-        return F.linear(move, ctx.saved_tensors[0])
-
-
-class _WeightsStandStill(TorchFunctionMode):
-    """PyTorch's forward mode multiplies by the zero tangent of a frozen weight too: a third product, for nothing."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is F.linear and not kwargs:
-            return _FrozenLinear.apply(*args, *[None] * (3 - len(args)))
-        if func is torch.addmm and not kwargs:  # GPT-2's layers
-            return _FrozenLinear.apply(args[1], args[2].T, args[0])
-        return func(*args, **(kwargs or {}))
-
-
-def derivative_along(function: Callable[[Tensor], Sequence[Tensor]], at: Tensor, direction: Tensor) -> list[Tensor]:
-    """Forward-mode directional derivatives of `function`, whose linear layers are frozen.
-
-    By the math attention kernel: the others have no forward mode.
-    """
-    with sdpa_kernel(SDPBackend.MATH), _WeightsStandStill(), forward_ad.dual_level():
-        found = [forward_ad.unpack_dual(out) for out in function(forward_ad.make_dual(at.detach(), direction))]
-        return [torch.zeros_like(out.primal) if out.tangent is None else out.tangent for out in found]
 
 
 def meta_gradients(

@@ -19,7 +19,7 @@ from dawgen_core.params import ROOT
 
 PACKAGE = ROOT / "dawgen_core"
 LAYERS = [  # imports point left only, that is up
-    {"losses", "weighting", "surgery", "samplers"},  # maths
+    {"losses", "weighting", "surgery", "samplers", "forward_mode"},  # maths
     {"params", "artifacts"},  # books
     {"tasks", "prompts", "backbones"},  # world
     {"bilevel", "generation", "tuning"},  # steps
