@@ -1,7 +1,7 @@
 """Every value of a study as frozen, validated records; `data.profiles` reads them from YAML."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -145,6 +145,7 @@ class Profile(Record):
     generator_tuning: GeneratorTuning
     generation: Generation
     prompt_tuning: PromptTuning
+    methods: dict[Name, dict[str, Any]]  # compared methods and their settings (dawgen_core/methods checks them)
 
     @model_validator(mode="after")
     def _possible(self) -> "Profile":

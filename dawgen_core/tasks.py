@@ -19,6 +19,7 @@ class ClassifierTexts(Record):
 
     template: str
     verbalizer: dict[str, str]
+    hand: "ClassifierTexts | None" = None  # the prompt of an expert, in a form that the classifier was trained on
 
 
 class GeneratorTexts(Record):
@@ -59,17 +60,18 @@ class Task(Record):
     def _complete(self) -> "Task":
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels: expected two or more different names, found {self.labels}")
-        texts = {"classifier.verbalizer": self.classifier.verbalizer, "generator.prefix": self.generator.prefix,
-                 "decoding": self.decoding}  # fmt: skip
+        read = {"classifier": self.classifier} | ({"classifier.hand": hand} if (hand := self.classifier.hand) else {})
+        texts = {f"{key}.verbalizer": value.verbalizer for key, value in read.items()}
+        texts |= {"generator.prefix": self.generator.prefix, "decoding": self.decoding}
         for key, value in texts.items():
             if set(value) != set(self.labels):
                 raise ValueError(f"{key}: expected one entry for each of {self.labels}, found {list(value)}")
-        slots = sorted(re.findall(r"\{\w*\}|\[MASK\]", self.classifier.template))
-        if slots != [MASK, "{first}", "{second}"]:
-            raise ValueError(f"classifier.template: expected {{first}}, {{second}} and {MASK} exactly once, found {slots}")
-        words = list(self.classifier.verbalizer.values())
-        if len(set(words)) != len(words):
-            raise ValueError(f"classifier.verbalizer: expected a different word for each label, found {words}")
+        for key, value in read.items():
+            slots, words = sorted(re.findall(r"\{\w*\}|\[MASK\]", value.template)), list(value.verbalizer.values())
+            if slots != [MASK, "{first}", "{second}"]:
+                raise ValueError(f"{key}.template: expected {{first}}, {{second}} and {MASK} exactly once, found {slots}")
+            if len(set(words)) != len(words):
+                raise ValueError(f"{key}.verbalizer: expected a different word for each label, found {words}")
         if self.generator.mode == "both" and (greedy := [k for k, d in self.decoding.items() if d.temperature == 0]):
             raise ValueError("decoding: expected a temperature above 0 for every label, for with mode `both` a greedy "
                              f"generator writes one sentence again and again; found 0 for {greedy}")  # fmt: skip

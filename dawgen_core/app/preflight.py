@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import torch
 
-from dawgen_core import backbones, samplers
+from dawgen_core import backbones, methods, samplers
 from dawgen_core.data import pretrained
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Backbone, Profile
@@ -19,8 +19,11 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
     """
     task, found = rows.task, []
     tokenizer = pretrained.load_tokenizer(study.classifier, rows.vocabulary() if study.classifier.is_tiny else ())
-    for label in task.labels:
-        backbones.word_id(tokenizer, task.classifier.verbalizer[label], study.classifier.model)
+    if "hand_prompt" in methods.settings_of(study) and task.classifier.hand is None:
+        raise TaskError(f"{task.task}: expected classifier.hand for the method hand_prompt, found none")
+    for texts in filter(None, (task.classifier, task.classifier.hand)):
+        for label in task.labels:
+            backbones.word_id(tokenizer, texts.verbalizer[label], study.classifier.model)
     found.append(("label words", f"{task.classifier.verbalizer}: one token each"))
     n = len(tokenizer(task.classifier.template.replace(MASK, backbones.SENTINEL), add_special_tokens=False)["input_ids"])
     if n >= study.prompt_tuning.max_tokens:

@@ -2,29 +2,38 @@
 
 import pandas as pd
 
+from dawgen_core import methods
 from dawgen_core.artifacts import NO_GENERATOR, NOTEBOOKS, Runs, digest, read_json, verified
 from dawgen_core.data import recipes
 from dawgen_core.data.profiles import load_task
 from dawgen_core.params import Profile
 
+ORACLE = "oracle"  # rows of the pocket world that are right for sure: an upper bound, used alone
 COMBINATIONS = ("pooled", "pooled_smoothed", "real_then_syn", "syn_then_real")
 
 
 def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
     """All (seed, generator, method) that `profile` asks for on a task, in table order.
 
-    Ways to combine rows other than in pairs are Table 2's, which has FewGen and DawGen only.
+    Ways to combine rows other than in pairs are Table 2's, which has FewGen and DawGen only; oracle rows are used alone.
     """
     kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
+    seeded = {name: methods.method(name).SEEDED for name in profile.methods}
     out: list[tuple[int | None, str, str]] = []
     if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
-        out.append((None, NO_GENERATOR, "prompting"))
+        out += [(None, NO_GENERATOR, name) for name in profile.methods if not seeded[name]]
     for seed in seeds:
+        out += [(seed, NO_GENERATOR, name) for name in profile.methods if seeded[name]]
         for strategy in profile.prompt_tuning.strategies:
-            generators = [k for k in kinds if strategy not in COMBINATIONS or k in ("fewgen", "dawgen")]
-            generators = [NO_GENERATOR] if strategy == "real" else generators
+            generators = [NO_GENERATOR] if strategy == "real" else [k for k in kinds if _asked_for(strategy, k)]
             out += [(seed, generator, strategy) for generator in generators]
     return out
+
+
+def _asked_for(strategy: str, kind: str) -> bool:
+    if kind == ORACLE:
+        return strategy == "syn"
+    return strategy not in COMBINATIONS or kind in ("fewgen", "dawgen")
 
 
 def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from dawgen_core.audit.figures import WIDE
 from dawgen_core.audit.tables import GENERATORS, TABLE_3
+from dawgen_core.data.profiles import load_task
 
 TUNED, FROZEN, DATA, STEP = "#f3d9a4", "#d6dce4", "#ffffff", "#cfe8d5"
 BOXES = {  # centre x, centre y, width, height, colour, text
@@ -59,6 +60,7 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
     chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3])].copy()
     chosen = chosen.assign(accuracy=chosen["accuracy"] * 100, generator=chosen["generator"].map(GENERATORS),
                            setting=chosen["method"].map(names))  # fmt: skip
+    chosen = chosen[chosen["generator"] != GENERATORS["oracle"]]
     order = [g for g in GENERATORS.values() if g in set(chosen["generator"])]
     height = 1.2 + 0.45 * len(order)
     fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False,
@@ -93,6 +95,35 @@ def conflict(trace: pd.DataFrame, window: int) -> Figure:
         ax.axhline(0.5 if column == "conflict" else 0.0, color="#777777", linewidth=0.8, linestyle=":")
         ax.set(xlabel="step", ylabel=name)
     axes[0].legend(frameon=False, fontsize=7)
+    return fig
+
+
+def label_accuracy(right: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """Test accuracy over the oracle's label accuracy of the synthetic rows, a dot per seed, a panel per way of using them;
+    dashed: the mean of prompt tuning on real rows alone."""
+    ways = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
+    fig, axes = plt.subplots(1, len(ways), figsize=(WIDE, 2.5), sharex=True, sharey=True, layout="constrained")
+    alone = 100 * table.loc[table["method"] == "real", "accuracy"].mean()
+    for ax, (method, title) in zip(axes, ways.items(), strict=True):
+        for kind, part in right[right["method"] == method].groupby("generator", sort=False):
+            ax.plot(100 * part["label_accuracy"], 100 * part["accuracy"], "o", markersize=4, alpha=0.8,
+                    label=GENERATORS.get(kind, kind))  # fmt: skip
+        ax.axhline(alone, color="#777777", linewidth=0.8, linestyle="--")
+        ax.set(title=title, xlabel="right labels (%)")
+    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].legend(frameon=False, fontsize=7)
+    return fig
+
+
+def anatomy(faults: pd.DataFrame, tasks: list[str]) -> Figure:
+    """In how many pairs a slot keeps the pair from its label, in percent: a panel per task, a column per source."""
+    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, 3.2), squeeze=False, layout="constrained")
+    for ax, task in zip(axes[0], tasks, strict=True):
+        part = 100 * faults[faults["task"] == task].pivot(index="slot", columns="source", values="share").fillna(0)
+        part = part[[g for g in GENERATORS if g in part]].rename(columns=GENERATORS)
+        part = part.loc[part.sum(axis=1).sort_values(ascending=False).index]
+        sns.heatmap(part, ax=ax, annot=True, fmt=".0f", cmap="Reds", cbar=False, annot_kws={"size": 7}, vmin=0)
+        ax.set(title=load_task(task).title, xlabel="", ylabel="")
     return fig
 
 

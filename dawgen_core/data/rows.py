@@ -14,7 +14,7 @@ from dawgen_core import samplers
 from dawgen_core.data import files
 from dawgen_core.data.sources import Hub, Rows
 from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
-from dawgen_core.pocket import pairs
+from dawgen_core.pocket import pairs, verdicts
 from dawgen_core.pocket.lexicon import LEXICON_FILE
 from dawgen_core.pocket.twins import TASKS_FILE
 from dawgen_core.tasks import MASK, Task, TaskError
@@ -138,7 +138,12 @@ class TaskRows:
         return lines
 
     def released_synthetic(self, kind: str, seed: int, per_class: int) -> pd.DataFrame:
-        """Released synthetic rows of `kind`: the first per_class rows of each label, in file order."""
+        """Released synthetic rows of `kind`: the first per_class rows of each label, in file order.
+
+        A twin has the kind `oracle`: per_class drawn pairs of each label, all of them right.
+        """
+        if self.source.twin and kind == "oracle":
+            return pairs.draw(self.source.twin, "oracle", seed, per_class * len(self.task.labels))[ROW_COLUMNS]
         if kind not in self.source.synthetic:
             raise TaskError(f"task {self.task.task}: expected synthetic rows {kind!r} in source "
                             f"{self.profile.source}, found {list(self.source.synthetic) or 'none'}")  # fmt: skip
@@ -148,6 +153,17 @@ class TaskRows:
         if each is not None and counts != dict.fromkeys(self.task.labels, each):
             raise TaskError(f"{kind}, seed {seed}: expected {each} rows per label, found {dict(counts)}")
         return rows.groupby("label", sort=False).head(per_class).reset_index(drop=True)
+
+    def verdicts(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What the oracle says of labelled pairs: in_grammar, label_right, relation, wrong (slots, joined by commas).
+
+        No column outside the pocket world, where nobody knows.
+        """
+        if not self.source.twin:
+            return pd.DataFrame(index=rows.index)
+        found = verdicts.judge(self.source.twin, rows)
+        types = {"in_grammar": bool, "label_right": "boolean", "relation": "string"}
+        return found.assign(wrong=found["wrong"].map(",".join)).astype(types)
 
     def _hub(self, hub: Hub, split: str | None):
         from datasets import load_dataset  # heavy, and only for the hub

@@ -22,14 +22,15 @@ from dawgen_core.params import ROOT
 from dawgen_core.pocket import corpus, lexicon
 
 MODELS = {  # name -> what is built and how long it reads
-    "pocket-t5": {"kind": "t5", "steps": 11000, "shape": {
+    "pocket-t5": {"kind": "t5", "steps": 20000, "batch": 32, "shape": {
         "d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, "num_decoder_layers": 2,
         "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0, "decoder_start_token_id": 0}},
-    "pocket-ctrl": {"kind": "ctrl", "steps": 7000, "shape": {
+    "pocket-ctrl": {"kind": "ctrl", "steps": 28000, "batch": 32, "shape": {
         "n_embd": 128, "n_layer": 4, "n_head": 4, "dff": 384, "n_positions": 128, "initializer_range": 0.08,
         "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}},
 }  # fmt: skip
-BATCH, LR, WARM_UP, SAVE_EVERY = 64, 1e-2, 200, 500
+LR, WARM_UP, SAVE_EVERY = 1e-2, 200, 500
+PREFIXES = ((0.6, 4), (1.0, 12))  # (until this share of the steps, up to so many random words): short ones learn faster
 
 
 def tokenizer() -> transformers.T5Tokenizer:
@@ -52,15 +53,16 @@ def untrained(name: str) -> torch.nn.Module:
         return transformers.CTRLLMHeadModel(transformers.CTRLConfig(**shape))
 
 
-def batches(kind: str, encode, block: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(kind: str, encode, block: int, size: int, longest_prefix: int) -> Iterator[dict[str, torch.Tensor]]:
     """One block of text in batches of texts of similar length, in seeded order."""
     end = 1  # </s>
     if kind == "t5":
-        rows = [(encode(source), [*encode(target), end]) for source, target in corpus.classifier_block(block)]
+        texts = corpus.classifier_block(block, longest_prefix)
+        rows = [(encode(source), [*encode(target), end]) for source, target in texts]
     else:
         rows = [([*encode(text), end], None) for text in corpus.generator_block(block)]
     rows.sort(key=lambda row: (len(row[0]), len(row[1] or ())))
-    groups = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+    groups = [rows[i : i + size] for i in range(0, len(rows), size)]
     for i in torch.randperm(len(groups), generator=samplers.seeded(corpus.STREAM, 2, block)).tolist():
         ids_BT, kept_BT = _padded([row for row, _ in groups[i]], 0)
         if kind == "t5":
@@ -73,6 +75,11 @@ def _padded(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tens
     width = max(map(len, rows))
     ids = torch.tensor([row + [value] * (width - len(row)) for row in rows])
     return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+
+
+def prefix_at(share: float) -> int:
+    """The longest prefix of random words when this share of the steps is done."""
+    return next(length for until, length in PREFIXES if share < until)
 
 
 def pretrain(name: str, folder: Path, threads: int) -> None:
@@ -94,10 +101,12 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
     state = folder / "state"
     begun = (state / "progress.json").is_file()
     done = _resumed(model, optimiser, state) if begun else {"step": 0, "tokens": 0, "seconds": 0.0}
-    step, n_read, per_block = done["step"], done["tokens"], corpus.BLOCK // BATCH
+    step, n_read, per_block = done["step"], done["tokens"], corpus.BLOCK // plan["batch"]
     bar, losses = tqdm(total=n_steps, initial=step, desc=name, mininterval=10), []
     while step < n_steps:
-        for i, batch in enumerate(batches(plan["kind"], encode, step // per_block)):
+        block = step // per_block
+        longest_prefix = prefix_at(block * per_block / n_steps)
+        for i, batch in enumerate(batches(plan["kind"], encode, block, plan["batch"], longest_prefix)):
             if i < step % per_block or step >= n_steps:
                 continue
             rate = LR * min(1.0, (step + 1) / WARM_UP) * max(0.02, 0.5 * (1 + math.cos(math.pi * step / n_steps)))

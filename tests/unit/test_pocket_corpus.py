@@ -21,12 +21,12 @@ def dice(seed: int = 0) -> Dice:
 def blocks():
     """Two blocks of each stream."""
     numbers = (0, 7)
-    return ([pair for b in numbers for pair in corpus.classifier_block(b)],
+    return ([pair for b in numbers for pair in corpus.classifier_block(b, 12)],
             [text for b in numbers for text in corpus.generator_block(b)])  # fmt: skip
 
 
 def test_a_block_is_its_seed():
-    assert list(islice(corpus.classifier_block(3), 50)) == list(islice(corpus.classifier_block(3), 50))
+    assert list(islice(corpus.classifier_block(3, 12), 50)) == list(islice(corpus.classifier_block(3, 12), 50))
     assert list(islice(corpus.generator_block(3), 50)) != list(islice(corpus.generator_block(4), 50))
 
 
