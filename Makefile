@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test lab publish plan bench pocket-models lint clean
+.PHONY: reproduce test lab publish plan bench pocket-models pocket-gates lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -37,6 +37,9 @@ bench: .venv/.ready  ## what the method's levers are worth on this machine, into
 
 pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; an estimated hour of one core)
 	@$(BIN)/python -m dawgen_core.pocket.pretraining
+
+pocket-gates: .venv/.ready  ## measure whether the pocket world is fit for the study; writes the report beside the weights
+	@$(BIN)/python -m dawgen_core.pocket.gates
 
 lint: .venv/.ready
 	@$(BIN)/ruff check . && $(BIN)/nbstripout --verify --keep-id --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb

@@ -87,7 +87,8 @@ def effects(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
         gain = (per_seed[after] - per_seed[before]).mean(axis=1, skipna=False).dropna()
         printed = _published(backbone, after[0], lines[1]) - _published(backbone, before[0], lines[0])
         found = {f"paper ({backbone}, AVG)": f"{printed:+.2f}", f"this run ({profile.profile})": f"{gain.mean():+.2f}"}
-        rows.append({"effect": name, "generator": GENERATORS[kind], **found, "95 % interval": interval(gain), "n": len(gain)})
+        found |= {"95 % interval": interval(gain), "n": len(gain)}
+        rows.append({"effect": name, "generator": GENERATORS[kind], **found})
     return pd.DataFrame(rows)
 
 
