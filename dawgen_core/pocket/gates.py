@@ -81,7 +81,7 @@ def on_the_free_domains(classifier: Classifier) -> dict[str, float]:
 
 
 def of_prompt_tuning(classifier: Classifier, task: Task, study: Profile, held_out: pd.DataFrame) -> dict[str, list]:
-    """Accuracy of tuned prompts, a value per seed: of 16 pairs per class (`real`), of 1000 oracle pairs per class (`syn`)."""
+    """Accuracy of tuned prompts, a value per seed: on 16 pairs per class (`real`), on 1000 oracle pairs of each (`syn`)."""
     settings, rows = study.prompt_tuning, TaskRows(task, study)
 
     def encoded(frame: pd.DataFrame) -> prompts.EncodedPairs:
