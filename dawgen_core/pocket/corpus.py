@@ -5,7 +5,7 @@ together in the free domains only (`twins.free_domains`). No relation of two sen
 and no sentence of a task's domain is one whose meaning belongs to a test split.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from dawgen_core import samplers
@@ -30,17 +30,23 @@ STYLES = ("caption", "report")
 CLASSIFIER_MIXTURE = {"spans": 0.08, "rewrite": 0.10, "slot": 0.05, "words": 0.12, "compare": 0.26, "follows": 0.21,
                       "same": 0.12, "answered": 0.06}  # fmt: skip
 TRUE = {"entailment": "yes", "equivalent": "yes", "contradiction": "no", "neutral": "maybe"}
+RARELY = TRUE | {"neutral": "neutral"}  # once in a hundred texts: the tasks' own word is known, and seldom said
 FOLLOWS = ("premise: {first} hypothesis: {second} true? {mask}", "{first} . is it true that {second} ? {mask}",
            "premise: {first} hypothesis: {second} answer: {mask}", "{second} ? {first} . answer: {mask}")  # fmt: skip
 SAME = ("{first} . {second} . the same? {mask}", "does {first} mean {second} ? {mask}")  # the tasks' own words are new to it
 ANSWERED = ("{first} {second} . answered? {mask}", "question: {first} sentence: {second} answered? {mask}")
+TOLD_FOLLOWS = ("hypothesis: {second} premise: {first} answer: {mask}",)  # the study's own forms: for pocket-flan-t5 alone
+TOLD_SAME = ("{first} and {second} are equivalent? {mask}",)
 RELATIONS = {SlotRelation.equal: "same", SlotRelation.narrower: "narrower", SlotRelation.wider: "wider",
              SlotRelation.disjoint: "different", SlotRelation.unknown: "different"}  # fmt: skip
 
-GENERATOR_MIXTURE = {"alone": 0.15, "related": 0.30, "joined": 0.55}
+INSTRUCTION_MIXTURE = {"spans": 0.05, "compare": 0.15, "follows": 0.15, "same": 0.10, "answered": 0.10, "told_follows": 0.25,
+                       "told_same": 0.20}  # fmt: skip
+
+GENERATOR_MIXTURE = {"alone": 0.08, "related": 0.22, "joined": 0.42, "compared": 0.28}
 JOINED_BY = {"entailment": "therefore", "contradiction": "however", "neutral": "furthermore", "equivalent": "in other words"}
 WRITTEN = {"follows": 0.45, "same": 0.15, "clauses": 0.1, "asked": 0.15, "answered": 0.15}
-NOISE = 0.1  # share of joining words drawn at random
+NOISE = 0.05  # share of joining words drawn at random
 
 
 def extra_words() -> list[str]:
@@ -104,8 +110,8 @@ def spans(dice: Dice) -> tuple[str, str]:
 
 
 def rewrite(dice: Dice) -> tuple[str, str]:
-    """The same, put otherwise."""
-    meaning, style, text = draw_sentence(dice)
+    """The same, put otherwise; in the free domains, since it tells of two sentences that they mean the same."""
+    meaning, style, text = draw_sentence(dice, dice.one_of(free_domains()))
     return f"{text} . in other words {MASK}", f"{MASK} {realise(meaning, style, draw_wording(WORDING, dice))}"
 
 
@@ -143,8 +149,8 @@ def _pair(kind: str, dice: Dice) -> tuple[str, str, str, str]:
     raise AssertionError
 
 
-def compare(dice: Dice) -> tuple[str, str]:
-    """How what two sentences of a free domain say lies to each other, slot by slot: much to learn from one pair."""
+def _compared(dice: Dice) -> tuple[list[str], str, str]:
+    """(two sentences of a free domain, how what they say lies to each other, slot by slot, the domain)."""
     t = _sister("follows")
     for _ in patiently("two sentences to compare"):
         first, colours = draw_first(t, ANYWHERE, dice)
@@ -156,17 +162,23 @@ def compare(dice: Dice) -> tuple[str, str]:
     found = [f"{name} {RELATIONS[slot_relation(name, a, b)]}" for name, a, b in said if a or b]
     found.append(f"polarity {'same' if one.polarity == other.polarity else 'different'}")
     texts = [say(side, colours.style, [draw_wording(WORDING, dice)]) for side in (first, second)]
-    return f"{texts[0]} . {texts[1]} : {MASK}", f"{MASK} {' '.join(found)}"
+    return texts, " ".join(found), colours.domain
 
 
-def _asked(kind: str, templates: tuple[str, ...], answers: dict[str, str], dice: Dice) -> tuple[str, str]:
+def compare(dice: Dice) -> tuple[str, str]:
+    """How two sentences lie to each other, slot by slot: much to learn from one pair."""
+    texts, found, _ = _compared(dice)
+    return f"{texts[0]} . {texts[1]} : {MASK}", f"{MASK} {found}"
+
+
+def _asked(kind: str, templates: Sequence[str], answers: Mapping[str, str], dice: Dice) -> tuple[str, str]:
     first, second, relation, _ = _pair(kind, dice)
     return dice.one_of(templates).format(first=first, second=second, mask=MASK), f"{MASK} {answers.get(relation, 'no')}"
 
 
 def follows(dice: Dice) -> tuple[str, str]:
     """Is it true? yes, no, maybe."""
-    return _asked("clauses" if dice.chance(0.25) else "follows", FOLLOWS, TRUE, dice)
+    return _asked("clauses" if dice.chance(0.25) else "follows", FOLLOWS, RARELY if dice.chance(0.01) else TRUE, dice)
 
 
 def same(dice: Dice) -> tuple[str, str]:
@@ -179,17 +191,28 @@ def answered(dice: Dice) -> tuple[str, str]:
     return _asked("answered", ANSWERED, {"entailment": "yes"}, dice)
 
 
+def told_follows(dice: Dice) -> tuple[str, str]:
+    """Is it true? In the study's own form and words, on sister tasks."""
+    return _asked("clauses" if dice.chance(0.25) else "follows", TOLD_FOLLOWS, RARELY, dice)
+
+
+def told_same(dice: Dice) -> tuple[str, str]:
+    """Do they mean the same? In the study's own form, on sister tasks."""
+    return _asked("asked" if dice.chance(0.35) else "same", TOLD_SAME, {"equivalent": "yes"}, dice)
+
+
 CLASSIFIER_TEXTS: dict[str, Callable[[Dice], tuple[str, str]]] = {
-    f.__name__: f for f in (spans, rewrite, slot, words, compare, follows, same, answered)
+    f.__name__: f for f in (spans, rewrite, slot, words, compare, follows, same, answered, told_follows, told_same)
 }
 
 
-def classifier_block(number: int, longest_prefix: int) -> Iterator[tuple[str, str]]:
+def classifier_block(number: int, longest_prefix: int, instructed: bool = False) -> Iterator[tuple[str, str]]:
     """The (source, target) texts of one block; up to so many random words in front of most sources, for a soft prompt
-    of this length not to be a surprise."""
-    dice, loose = Dice(samplers.seeded(STREAM, 0, number)), words_of_the_language()
+    of this length not to be a surprise. instructed: the mixture of pocket-flan-t5."""
+    dice, loose = Dice(samplers.seeded(STREAM, 3 if instructed else 0, number)), words_of_the_language()
+    shares = INSTRUCTION_MIXTURE if instructed else CLASSIFIER_MIXTURE
     for _ in range(BLOCK):
-        source, target = CLASSIFIER_TEXTS[dice.weighted(CLASSIFIER_MIXTURE)](dice)
+        source, target = CLASSIFIER_TEXTS[dice.weighted(shares)](dice)
         prefix = [dice.one_of(loose) for _ in range(dice.below(longest_prefix + 1))] if dice.chance(0.8) else []
         yield " ".join([*prefix, source]), target
 
@@ -202,7 +225,7 @@ def generator_block(number: int) -> Iterator[str]:
     dice = Dice(samplers.seeded(STREAM, 1, number))
     for _ in range(BLOCK):
         kind = dice.weighted(GENERATOR_MIXTURE)
-        yield _joined(dice) if kind == "joined" else _related(dice) if kind == "related" else _alone(dice)
+        yield GENERATOR_TEXTS[kind](dice)
 
 
 def _alone(dice: Dice) -> str:
@@ -233,3 +256,14 @@ def _joined(dice: Dice) -> str:
     first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice)
     word = dice.one_of(list(JOINED_BY.values())) if dice.chance(NOISE) else JOINED_BY[relation]
     return f"{domain} {word} : {first} . {second}" if dice.chance(0.75) else f"{domain} {first} . {word} , {second}"
+
+
+def _sheet(dice: Dice) -> str:
+    """Two sentences of a free domain, and how they lie to each other slot by slot; it begins as no other text does."""
+    texts, found, domain = _compared(dice)
+    return f"{domain} Sentence 1: {texts[0]} Sentence 2: {texts[1]} : {found}"
+
+
+GENERATOR_TEXTS: dict[str, Callable[[Dice], str]] = {
+    "alone": _alone, "related": _related, "joined": _joined, "compared": _sheet,
+}  # fmt: skip

@@ -21,13 +21,18 @@ from dawgen_core.artifacts import replacing, write_json
 from dawgen_core.params import ROOT
 from dawgen_core.pocket import corpus, lexicon
 
-MODELS = {  # name -> what is built and how long it reads
-    "pocket-t5": {"kind": "t5", "steps": 20000, "batch": 32, "shape": {
-        "d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, "num_decoder_layers": 2,
-        "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0, "decoder_start_token_id": 0}},
-    "pocket-ctrl": {"kind": "ctrl", "steps": 28000, "batch": 32, "shape": {
-        "n_embd": 128, "n_layer": 4, "n_head": 4, "dff": 384, "n_positions": 128, "initializer_range": 0.08,
-        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}},
+CTRL = {"n_positions": 128, "initializer_range": 0.08, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+T5 = {"d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, "num_decoder_layers": 2,
+      "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0, "decoder_start_token_id": 0}  # fmt: skip
+MODELS = {  # name -> what is built, how long it reads, and (instructed) what it is before
+    "pocket-t5": {"kind": "t5", "steps": 15000, "batch": 32, "shape": T5},
+    "pocket-flan-t5": {"kind": "t5", "instructed": "pocket-t5", "steps": 3000, "batch": 32, "shape": T5},
+    "pocket-ctrl": {"kind": "ctrl", "steps": 28000, "batch": 32,
+                    "shape": CTRL | {"n_embd": 128, "n_layer": 4, "n_head": 4, "dff": 384}},
+    "pocket-ctrl-small": {"kind": "ctrl", "steps": 28000, "batch": 32,
+                          "shape": CTRL | {"n_embd": 64, "n_layer": 3, "n_head": 4, "dff": 192}},
+    "pocket-ctrl-large": {"kind": "ctrl", "steps": 28000, "batch": 32,
+                          "shape": CTRL | {"n_embd": 160, "n_layer": 5, "n_head": 5, "dff": 480}},
 }  # fmt: skip
 LR, WARM_UP, SAVE_EVERY = 1e-2, 200, 500
 PREFIXES = ((0.6, 4), (1.0, 12))  # (until this share of the steps, up to so many random words): short ones learn faster
@@ -53,11 +58,11 @@ def untrained(name: str) -> torch.nn.Module:
         return transformers.CTRLLMHeadModel(transformers.CTRLConfig(**shape))
 
 
-def batches(kind: str, encode, block: int, size: int, longest_prefix: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(plan: dict, encode, block: int, longest_prefix: int) -> Iterator[dict[str, torch.Tensor]]:
     """One block of text in batches of texts of similar length, in seeded order."""
-    end = 1  # </s>
+    end, kind, size = 1, plan["kind"], plan["batch"]  # 1: </s>
     if kind == "t5":
-        texts = corpus.classifier_block(block, longest_prefix)
+        texts = corpus.classifier_block(block, longest_prefix, "instructed" in plan)
         rows = [(encode(source), [*encode(target), end]) for source, target in texts]
     else:
         rows = [([*encode(text), end], None) for text in corpus.generator_block(block)]
@@ -86,7 +91,9 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
     """Trains to the end, from the last save if there is one; the folder then holds what `from_pretrained` loads."""
     torch.set_num_threads(threads)
     plan, tokens, started = MODELS[name], tokenizer(), time.monotonic()
-    model, n_steps = untrained(name).train(), plan["steps"]
+    n_steps, before = plan["steps"], plan.get("instructed")
+    model = transformers.T5ForConditionalGeneration.from_pretrained(folder.parent / before) if before else untrained(name)
+    model.train()
     cache: dict[str, list[int]] = {}
 
     def encode(text: str) -> list[int]:
@@ -106,7 +113,7 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
     while step < n_steps:
         block = step // per_block
         longest_prefix = prefix_at(block * per_block / n_steps)
-        for i, batch in enumerate(batches(plan["kind"], encode, block, plan["batch"], longest_prefix)):
+        for i, batch in enumerate(batches(plan, encode, block, longest_prefix)):
             if i < step % per_block or step >= n_steps:
                 continue
             rate = LR * min(1.0, (step + 1) / WARM_UP) * max(0.02, 0.5 * (1 + math.cos(math.pi * step / n_steps)))
@@ -124,7 +131,7 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
                 bar.set_postfix(loss=sum(losses) / len(losses), tokens=f"{n_read:,}")
                 seconds = done["seconds"] + time.monotonic() - started
                 _save(model, optimiser, state, {"step": step, "tokens": n_read, "seconds": seconds,
-                                                "loss": sum(losses) / len(losses)})  # fmt: skip
+                                                "threads": threads, "loss": sum(losses) / len(losses)})  # fmt: skip
                 losses = []
     model.eval().save_pretrained(folder)
     tokens.save_pretrained(folder)
