@@ -1,5 +1,5 @@
 # Two commands for a fresh machine: `make reproduce` and `make test`. Each sets up .venv first (once).
-PROFILE ?= smoke
+PROFILE ?= pocket
 CORES   ?= 2
 KERNEL  ?= python3
 DEVICE  ?= cpu
@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test lab publish plan bench pocket-models pocket-gates lint clean
+.PHONY: reproduce test study check-figures lab publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -19,6 +19,13 @@ RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
 reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
 	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL)
+
+study: .venv/.ready  ## every pocket task, ten seeds, both classifiers, every row: hours; resumes
+	@$(RUN) study --cores $(CORES) --kernel $(KERNEL)
+	@$(RUN) study_flan --cores $(CORES) --kernel $(KERNEL)
+
+check-figures: .venv/.ready  ## hold the tables of PROFILE's run against the committed ones
+	@$(BIN)/python -m dawgen_core.app.check_figures $(PROFILE)
 
 plan: .venv/.ready  ## list the jobs of PROFILE without running them
 	@$(RUN) $(PROFILE) -n
@@ -35,8 +42,11 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
 	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
 
-pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; an estimated hour of one core)
+pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; about two hours on 2 cores)
 	@$(BIN)/python -m dawgen_core.pocket.pretraining
+
+pocket-search: .venv/.ready  ## try the configurations of dawgen_core/pocket/search.yaml on the development tasks (resumes)
+	@$(BIN)/python -m dawgen_core.pocket.search
 
 pocket-gates: .venv/.ready  ## measure whether the pocket world is fit for the study; writes the report beside the weights
 	@$(BIN)/python -m dawgen_core.pocket.gates

@@ -8,13 +8,16 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dawgen_core import params
+from dawgen_core import artifacts, params
 from dawgen_core.artifacts import Runs
 from dawgen_core.data import profiles
+
+WALL = "wall.json"  # minutes and cores of an undisturbed run
 
 
 def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
@@ -25,6 +28,8 @@ def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> in
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--resources", "gpu=1", "--nolock",
                "--rerun-incomplete", "--quiet", "rules", "host", *more,
                "--config", f"profile={profile_name}", f"kernel={kernel}"]  # fmt: skip
+    print(announced(profile_name), flush=True)
+    untouched, started = not any(run.glob("*/*.json")), time.monotonic()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         with FileLock(run / ".lock", timeout=0):
@@ -32,10 +37,20 @@ def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> in
     except Timeout:
         sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
     if code == 0 and "-n" not in more:
-        for table in ("table1.md", "table3.md"):
+        if untouched:
+            artifacts.write_json(run / WALL, {"minutes": round((time.monotonic() - started) / 60, 1), "cores": cores})
+        for table in ("table1.md", "table3.md", "effects.md"):
             print("\n" + (run / "tables" / table).read_text(encoding="utf-8"))
         print(f"Read next: {run}/notebooks (executed), {run}/tables, {run}/figures")
     return code
+
+
+def announced(profile_name: str) -> str:
+    """What starts, and how long the committed run of it took."""
+    manifest = params.ROOT / "figures" / profile_name / "manifest.json"
+    wall = artifacts.read_json(manifest, made_by="").get("wall") if manifest.is_file() else None
+    known = f"about {wall['minutes']} minutes on {wall['cores']} cores when the committed run was made" if wall else ""
+    return f"Profile {profile_name}" + (f": {known}; a finished job is not done again." if known else "")
 
 
 if __name__ == "__main__":

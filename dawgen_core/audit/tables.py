@@ -78,8 +78,9 @@ def effects(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     """Differences of accuracy in points: the paper's (on AVG) beside ours, paired by seed, each seed's mean over tasks, with
     the 95 % interval of Student's t over seeds."""
     backbone = "Flan-T5-large" if "flan" in profile.classifier.model.lower() else "T5-large"
-    per_seed = 100 * ledger.dropna(subset="seed").pivot_table(
-        index="seed", columns=["generator", "method", "task"], values="accuracy", sort=False, observed=True)  # fmt: skip
+    columns = ["generator", "method", "task"]
+    per_seed = ledger.dropna(subset="seed").pivot_table(index="seed", columns=columns, values="accuracy")
+    per_seed = 100 * per_seed.sort_index(axis=1)
     rows = []
     for name, kind, before, after, *lines in EFFECTS:
         if not {before, after} <= {column[:2] for column in per_seed.columns}:

@@ -35,7 +35,8 @@ def run(given: Given, settings: Settings) -> Outcome:
     texts = given.task.classifier.model_copy(update={"template": "{first} {second} " + MASK})
     train, dev, test = (given.encoded(rows, texts) for rows in (given.train, given.dev, given.test))
     words_C, size = given.words(), given.limits.eval_batch_size
-    whole = Classifier(copy.deepcopy(given.classifier.model), given.classifier.tokenizer, given.classifier.name)
+    model = copy.deepcopy(given.classifier.model).float()  # in bfloat16 a step of 3e-5 would round to nothing
+    whole = Classifier(model, given.classifier.tokenizer, given.classifier.name)
     whole.model.requires_grad_(True)
     weights = list(whole.model.parameters())
     groups = [{"params": [w for w in weights if w.dim() > 1], "weight_decay": settings.weight_decay},

@@ -5,7 +5,7 @@ together in the free domains only (`twins.free_domains`). No relation of two sen
 and no sentence of a task's domain is one whose meaning belongs to a test split.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
 
 from dawgen_core import samplers
@@ -21,6 +21,7 @@ from dawgen_core.pocket.twins import Genre, Side, Twin, free_domains, twins
 BLOCK = 2048  # texts that come from one seed
 STREAM = 8  # the purpose of these draws, beside those of `samplers` and `pairs`
 ANYWHERE = range(100)
+OUTSIDE_TESTS = frozenset(ANYWHERE) - frozenset(SPLITS["test"])
 SENTINEL = "<extra_id_{}>"
 MASK = SENTINEL.format(0)
 FILL = {"agent": 0.93, "age": 0.4, "number": 0.45, "colour": 0.45, "manner": 0.4, "place": 0.55, "time": 0.5}
@@ -43,7 +44,7 @@ RELATIONS = {SlotRelation.equal: "same", SlotRelation.narrower: "narrower", Slot
 INSTRUCTION_MIXTURE = {"spans": 0.05, "compare": 0.15, "follows": 0.15, "same": 0.10, "answered": 0.10, "told_follows": 0.25,
                        "told_same": 0.20}  # fmt: skip
 
-GENERATOR_MIXTURE = {"alone": 0.08, "related": 0.22, "joined": 0.42, "compared": 0.28}
+GENERATOR_MIXTURE = {"alone": 0.12, "related": 0.18, "joined": 0.70}
 JOINED_BY = {"entailment": "therefore", "contradiction": "however", "neutral": "furthermore", "equivalent": "in other words"}
 WRITTEN = {"follows": 0.45, "same": 0.15, "clauses": 0.1, "asked": 0.15, "answered": 0.15}
 NOISE = 0.05  # share of joining words drawn at random
@@ -135,12 +136,12 @@ def words(dice: Dice) -> tuple[str, str]:
     return f"{kind} : {first} , {second} {MASK}", f"{MASK} {RELATIONS[slot_relation(kind, a, b)]}"
 
 
-def _pair(kind: str, dice: Dice) -> tuple[str, str, str, str]:
+def _pair(kind: str, dice: Dice, allowed: Container[int] = ANYWHERE) -> tuple[str, str, str, str]:
     """(first, second, relation, domain) of a sister task, each label equally often."""
     t = _sister(kind)
     for _ in patiently("a pair of a sister task"):
         label = dice.one_of(list(t.labels))
-        first, colours = draw_first(t, ANYWHERE, dice)
+        first, colours = draw_first(t, allowed, dice)
         second = draw_second(t, label, first, colours, dice)
         if second is not None and t.label_of(relation := t.relation(first, second)) == label:
             wordings = [draw_wording(WORDING, dice) for _ in range(2)]
@@ -220,20 +221,21 @@ def classifier_block(number: int, longest_prefix: int, instructed: bool = False)
 # ---------------------------------------------------------------- for the generator
 
 
-def generator_block(number: int) -> Iterator[str]:
-    """The texts of one block: domain, a sentence, and as a rule another one; joined by a word in the free domains only."""
+def generator_block(number: int) -> Iterator[tuple[str, str]]:
+    """The (given, to be written) texts of one block: domain, a sentence, and as a rule another one; joined by a word in the
+    free domains only. What is given is read and not learnt: the second sentence is what these models are for."""
     dice = Dice(samplers.seeded(STREAM, 1, number))
     for _ in range(BLOCK):
         kind = dice.weighted(GENERATOR_MIXTURE)
         yield GENERATOR_TEXTS[kind](dice)
 
 
-def _alone(dice: Dice) -> str:
+def _alone(dice: Dice) -> tuple[str, str]:
     domain = dice.one_of(list(lexicon().domains))
-    return f"{domain} {draw_sentence(dice, domain)[2]}"
+    return domain, draw_sentence(dice, domain)[2]
 
 
-def _related(dice: Dice) -> str:
+def _related(dice: Dice) -> tuple[str, str]:
     """Two texts of any domain about much the same, without a word on how they lie to each other."""
     domain = dice.one_of(list(lexicon().domains))
     t = _sister(dice.weighted(WRITTEN), domain)
@@ -243,7 +245,7 @@ def _related(dice: Dice) -> str:
         second = draw_second(t, dice.one_of(list(t.labels)), first, colours, dice)
         if second is not None and (domain not in tested_domains() or _place(second) not in SPLITS["test"]):
             texts = [say(side, colours.style, [draw_wording(WORDING, dice) for _ in range(2)]) for side in (first, second)]
-            return f"{domain} {texts[0]} . {texts[1]}"
+            return f"{domain} {texts[0]} .", texts[1]
     raise AssertionError
 
 
@@ -251,19 +253,12 @@ def _place(side: Side) -> int:
     return place_of(side.meaning, side.asked) if isinstance(side, Question) else place_of(side[0])
 
 
-def _joined(dice: Dice) -> str:
-    """Two sentences of a free domain, and how they lie to each other: in front, or between them."""
-    first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice)
+def _joined(dice: Dice) -> tuple[str, str]:
+    """Two texts of a free domain, and how they lie to each other: in front, or between them. A question may name nothing of
+    its domain and be another domain's too, so the first text stays out of the test splits here as well."""
+    first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice, OUTSIDE_TESTS)
     word = dice.one_of(list(JOINED_BY.values())) if dice.chance(NOISE) else JOINED_BY[relation]
-    return f"{domain} {word} : {first} . {second}" if dice.chance(0.75) else f"{domain} {first} . {word} , {second}"
+    return (f"{domain} {word} : {first} .", second) if dice.chance(0.75) else (f"{domain} {first} .", f"{word} , {second}")
 
 
-def _sheet(dice: Dice) -> str:
-    """Two sentences of a free domain, and how they lie to each other slot by slot; it begins as no other text does."""
-    texts, found, domain = _compared(dice)
-    return f"{domain} Sentence 1: {texts[0]} Sentence 2: {texts[1]} : {found}"
-
-
-GENERATOR_TEXTS: dict[str, Callable[[Dice], str]] = {
-    "alone": _alone, "related": _related, "joined": _joined, "compared": _sheet,
-}  # fmt: skip
+GENERATOR_TEXTS: dict[str, Callable[[Dice], tuple[str, str]]] = {"alone": _alone, "related": _related, "joined": _joined}

@@ -8,7 +8,7 @@ wording, as a first sentence of another. Test rows do not depend on the seed.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
@@ -108,7 +108,7 @@ def place_of(meaning: Meaning, asked: str = "") -> int:
     return zlib.crc32("|".join([asked, *map(str, SAID(meaning))]).encode()) % 100
 
 
-def draw_first(t: Twin, split: range, dice: Dice) -> tuple[Side, Palette]:
+def draw_first(t: Twin, split: Container[int], dice: Dice) -> tuple[Side, Palette]:
     """What the first sentence says: every clause of it belongs to the split."""
     genre = dice.one_of(t.genres)
     colours = palette(genre.domain, genre.style)

@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -27,11 +27,11 @@ T5 = {"d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, 
 MODELS = {  # name -> what is built, how long it reads, and (instructed) what it is before
     "pocket-t5": {"kind": "t5", "steps": 15000, "batch": 32, "shape": T5},
     "pocket-flan-t5": {"kind": "t5", "instructed": "pocket-t5", "steps": 3000, "batch": 32, "shape": T5},
-    "pocket-ctrl": {"kind": "ctrl", "steps": 28000, "batch": 32,
+    "pocket-ctrl": {"kind": "ctrl", "steps": 24000, "batch": 32,
                     "shape": CTRL | {"n_embd": 128, "n_layer": 4, "n_head": 4, "dff": 384}},
-    "pocket-ctrl-small": {"kind": "ctrl", "steps": 28000, "batch": 32,
+    "pocket-ctrl-small": {"kind": "ctrl", "steps": 24000, "batch": 32,
                           "shape": CTRL | {"n_embd": 64, "n_layer": 3, "n_head": 4, "dff": 192}},
-    "pocket-ctrl-large": {"kind": "ctrl", "steps": 28000, "batch": 32,
+    "pocket-ctrl-large": {"kind": "ctrl", "steps": 24000, "batch": 32,
                           "shape": CTRL | {"n_embd": 160, "n_layer": 5, "n_head": 5, "dff": 480}},
 }  # fmt: skip
 LR, WARM_UP, SAVE_EVERY = 1e-2, 200, 500
@@ -65,18 +65,21 @@ def batches(plan: dict, encode, block: int, longest_prefix: int) -> Iterator[dic
         texts = corpus.classifier_block(block, longest_prefix, "instructed" in plan)
         rows = [(encode(source), [*encode(target), end]) for source, target in texts]
     else:
-        rows = [([*encode(text), end], None) for text in corpus.generator_block(block)]
-    rows.sort(key=lambda row: (len(row[0]), len(row[1] or ())))
+        rows = [(encode(given), [*encode(text), end]) for given, text in corpus.generator_block(block)]
+    rows.sort(key=lambda row: (len(row[0]), len(row[1])))
     groups = [rows[i : i + size] for i in range(0, len(rows), size)]
     for i in torch.randperm(len(groups), generator=samplers.seeded(corpus.STREAM, 2, block)).tolist():
-        ids_BT, kept_BT = _padded([row for row, _ in groups[i]], 0)
+        sources, targets = zip(*groups[i], strict=True)
         if kind == "t5":
-            yield {"input_ids": ids_BT, "attention_mask": kept_BT, "labels": _padded([t for _, t in groups[i]], -100)[0]}
+            ids_BT, kept_BT = _padded(sources, 0)
+            labels_BT = _padded(targets, -100)[0]
         else:
-            yield {"input_ids": ids_BT, "attention_mask": kept_BT, "labels": ids_BT.masked_fill(kept_BT == 0, -100)}
+            ids_BT, kept_BT = _padded([given + text for given, text in groups[i]], 0)
+            labels_BT = _padded([[-100] * len(given) + text for given, text in groups[i]], -100)[0]
+        yield {"input_ids": ids_BT, "attention_mask": kept_BT, "labels": labels_BT}
 
 
-def _padded(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _padded(rows: Sequence[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
     width = max(map(len, rows))
     ids = torch.tensor([row + [value] * (width - len(row)) for row in rows])
     return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])

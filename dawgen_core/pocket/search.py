@@ -5,19 +5,22 @@ how many labels are right and how many sentences are of the language; where it a
 rows of the profile's own generators and asked on the development tasks' own test pairs. All that was found: search.csv.
 """
 
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from dawgen_core import generation, prompts, samplers, tuning
-from dawgen_core.artifacts import replacing
+from dawgen_core.artifacts import replacing, write_table
 from dawgen_core.backbones import word_id
 from dawgen_core.data import pretrained, synthetic
 from dawgen_core.data.encoding import encode_pairs
 from dawgen_core.data.profiles import load_profile, load_task, read_yaml
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import Profile
+from dawgen_core.params import ROOT, Profile
 from dawgen_core.pocket import pairs
 from dawgen_core.tasks import Task
 
@@ -90,33 +93,55 @@ def changed(study: Profile, line: dict) -> Profile:
     return study.model_copy(update={key: getattr(study, key).model_copy(update=line[key]) for key in keys})
 
 
-def main() -> None:
+def try_out(name: str, line: dict, task_name: str, seeds: list[int]) -> list[dict]:
+    """One configuration on one task: a row per measured value."""
+    torch.set_num_threads(1)
+    task, study = load_task(task_name), changed(load_profile("pocket"), line)
+    if "temperature" in line:
+        decoding = {c: d.model_copy(update={"temperature": line["temperature"]}) for c, d in task.decoding.items()}
+        task = task.model_copy(update={"decoding": decoding})
+    if line["asks"] == "generator":
+        found = of_generators(study, task, seeds)
+    else:
+        rows = {key: pd.read_parquet(kept(task_name, *key)) for key in product(KINDS, seeds)}
+        found = of_classifiers(study, task, seeds, rows)
+    return [{"line": name, "task": task_name, "what": what, "mean": pd.Series(values).mean(), "sd": pd.Series(values).std(),
+             "n": len(values)} for what, values in found.items()]  # fmt: skip
+
+
+def kept(task_name: str, kind: str, seed: int) -> Path:
+    """Where the rows of the profile's own generators are kept for the classifiers' lines."""
+    return ROOT / "runs" / "pocket-search" / f"{task_name}.{kind}.{seed}.parquet"
+
+
+def write_rows(task_name: str, seeds: list[int]) -> None:
+    """Makes them, unless they are there."""
+    torch.set_num_threads(1)
+    study = load_profile("pocket")
+    if not all(kept(task_name, *key).is_file() for key in product(KINDS, seeds)):
+        for key, rows in written(study, load_task(task_name), seeds, study.generation.per_class).items():
+            kept(task_name, *key).parent.mkdir(parents=True, exist_ok=True)
+            write_table(kept(task_name, *key), rows)
+
+
+def main(cores: int) -> None:
     """Runs the lines that have no result yet, printing each."""
-    lines, study = read_yaml(LINES), load_profile("pocket")
-    torch.set_num_threads(study.compute.threads)
-    seeds, cached = lines["seeds"], {}
-    table = pd.read_csv(FOUND) if FOUND.is_file() else pd.DataFrame(columns=["line", "task"])
-    for name, line in lines["lines"].items():
-        for task_name in TASKS:
-            if ((table["line"] == name) & (table["task"] == task_name)).any():
-                continue
-            task, now = load_task(task_name), changed(study, line)
-            if "temperature" in line:
-                decoding = {c: d.model_copy(update={"temperature": line["temperature"]}) for c, d in task.decoding.items()}
-                task = task.model_copy(update={"decoding": decoding})
-            if line["asks"] == "generator":
-                found = of_generators(now, task, seeds)
-            else:
-                if task_name not in cached:
-                    cached[task_name] = written(study, load_task(task_name), seeds, study.generation.per_class)
-                found = of_classifiers(now, task, seeds, cached[task_name])
-            rows = [{"line": name, "task": task_name, "what": what, "mean": pd.Series(values).mean(),
-                     "sd": pd.Series(values).std(), "n": len(values)} for what, values in found.items()]  # fmt: skip
-            table = pd.concat([table, pd.DataFrame(rows).round(4)], ignore_index=True)
+    lines = read_yaml(LINES)
+    seeds, table = lines["seeds"], pd.DataFrame(columns=["line", "task"])
+    if FOUND.is_file():
+        table = pd.read_csv(FOUND)
+    done = set(zip(table["line"], table["task"], strict=True))
+    todo = [(name, line, task) for name, line in lines["lines"].items() for task in TASKS if (name, task) not in done]
+    with ProcessPoolExecutor(cores) as pool:
+        if any(line["asks"] == "classifier" for _, line, _ in todo):
+            list(pool.map(write_rows, TASKS, [seeds] * len(TASKS)))
+        for future in as_completed([pool.submit(try_out, *one, seeds) for one in todo]):
+            rows = pd.DataFrame(future.result()).round(4)
+            table = pd.concat([table, rows], ignore_index=True).sort_values(["line", "task"], kind="stable")
             with replacing(FOUND) as part:
                 table.to_csv(part, index=False, lineterminator="\n")
-            print(name, task_name, {row["what"]: (round(row["mean"], 3), round(row["sd"], 3)) for row in rows}, flush=True)
+            print(rows.to_string(index=False, header=False), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)

@@ -105,6 +105,40 @@ def test_bad_task(kind, copied_params):
         load_task("mrpc")
 
 
+HAND = """  hand:
+    template: "{first} ? {second} . [MASK]"
+    verbalizer: {not_equivalent: "no", equivalent: "yes"}
+
+generator:
+"""
+BAD_HANDS = {
+    "no [MASK]": (" [MASK]", "", r"classifier.hand.template: expected .* \[MASK\] exactly once, found \['{first}', '{sec"),
+    "[MASK] twice": ("[MASK]", "[MASK] [MASK]", r"classifier.hand.template: .*found \['\[MASK\]', '\[MASK\]'"),
+    "no {second}": ("{second}", "it", r"classifier.hand.template: .*found \['\[MASK\]', '{first}'\]"),
+    "{first} twice": ("{second}", "{second} {first}", r"classifier.hand.template: .*'{first}', '{first}', '{second}'\]"),
+    "an unknown place": ("{first} ?", "{first} {third} ?", r"classifier.hand.template: expected .*'{third}'\]"),
+    "a label without its word": (', equivalent: "yes"', "", "classifier.hand.verbalizer: expected one entry for each of"),
+    "a label too many": ('"yes"}', '"yes", same: "so"}', "classifier.hand.verbalizer: expected one entry for each of"),
+    "one word for two labels": ('"yes"}', '"no"}', "classifier.hand.verbalizer: expected a different word for each label"),
+    "unknown key": ("    template:", "    templates:", "(?s)hand.template: Field required.*hand.templates: Extra inputs"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_HANDS)
+def test_bad_hand_prompt(kind, copied_params):
+    old, new, message = BAD_HANDS[kind]
+    edit(copied_params / MRPC, "\ngenerator:\n", HAND)
+    assert load_task("mrpc").classifier.hand.template == "{first} ? {second} . [MASK]"
+    assert old in HAND
+    edit(copied_params / MRPC, HAND, HAND.replace(old, new, 1))
+    with pytest.raises((ParamsError, TaskError), match=message):
+        load_task("mrpc")
+
+
+def test_a_task_needs_no_hand_prompt():
+    assert load_task("mrpc").classifier.hand is None
+
+
 def test_missing_task():
     with pytest.raises(ParamsError, match="sock.yaml, found none; known here: mnli, mrpc"):
         load_task("sock")

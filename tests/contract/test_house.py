@@ -142,7 +142,8 @@ def test_no_workplace_path():
 
 
 def test_no_large_file():
-    assert {str(p): p.stat().st_size for p in tracked() if p.stat().st_size > 1_000_000} == {}
+    weights = PACKAGE / "pocket" / "weights"  # theirs is a test of its own
+    assert {str(p): p.stat().st_size for p in tracked() if p.stat().st_size > 1_000_000 and weights not in p.parents} == {}
 
 
 @pytest.mark.parametrize("target", ["reproduce", "test"])

@@ -7,7 +7,7 @@ import pytest
 from dawgen_core.app import entry
 from dawgen_core.audit.ledger import conditions
 from dawgen_core.data.profiles import load_profile, load_task
-from dawgen_core.params import PARAMS, ParamsError
+from dawgen_core.params import PARAMS, STRATEGIES, ParamsError
 
 PROFILES = sorted(p.stem for p in PARAMS.glob("*.yaml"))
 TASKS = sorted(p.stem for p in (PARAMS / "tasks").glob("*.yaml"))
@@ -29,7 +29,9 @@ def test_profile_loads_with_its_tasks(name):
     profile = load_profile(name)
     for task in map(load_task, profile.tasks):
         assert profile.source in task.sources
-        assert set(profile.extra_synthetic.get(task.task, [])) <= set(task.sources[profile.source].synthetic)
+        source = task.sources[profile.source]
+        known = {*source.synthetic, *(["oracle"] if source.twin else [])}  # a twin's right pairs are drawn, not listed
+        assert set(profile.extra_synthetic.get(task.task, [])) <= known
     assert sum(profile.seed_groups(), []) == profile.seeds
 
 
@@ -74,9 +76,30 @@ def test_two_tasks_have_embedded_rows():
 
 def test_conditions_of_the_paper_profile():
     profile = load_profile("paper")
-    per_seed = 1 + 3 * 3 + 2 * 4  # real; three kinds x Table 3; FewGen and DawGen x the four other strategies of Table 2
+    per_seed = 1 + 1 + 3 * 3 + 2 * 4  # FT; real; three kinds x Table 3; FewGen, DawGen x the four other ways of Table 2
     assert profile.tasks == PAPER_TASKS and len(profile.seeds) == 5
-    assert len(conditions(profile, "mrpc", profile.seeds)) == 1 + 5 * per_seed == 91
+    assert len(conditions(profile, "mrpc", profile.seeds)) == 1 + 5 * per_seed == 96
+
+
+def test_oracle_rows_are_used_alone():
+    profile = load_profile("pocket")
+    per_seed = 1 + 1 + 3 * 3 + 1  # FT; real; three kinds x Table 3; oracle rows alone
+    found = conditions(profile, "pocket_snli", profile.seeds)
+    assert len(found) == 2 + 5 * per_seed == 62
+    assert {method for _, generator, method in found if generator == "oracle"} == {"syn"}
+    everything = profile.prompt_tuning.model_copy(update={"strategies": list(STRATEGIES)})
+    whole = conditions(profile.model_copy(update={"prompt_tuning": everything}), "pocket_snli", [13])
+    assert [key for key in whole if key[1] == "oracle"] == [(13, "oracle", "syn")]
+
+
+def test_methods_that_draw_nothing_stand_once():
+    profile = load_profile("pocket")
+    by_method = {name: [seed for seed, _, method in conditions(profile, "pocket_mrpc", profile.seeds) if method == name]
+                 for name in profile.methods}  # fmt: skip
+    assert by_method == {"prompting": [None], "hand_prompt": [None], "fine_tuning": profile.seeds}
+    later = conditions(profile, "pocket_mrpc", profile.seeds[1:])  # the first group of seeds made them
+    assert [key for key in later if key[0] is None] == [] and (21, "none", "fine_tuning") in later
+    assert conditions(profile.model_copy(update={"methods": {}}), "pocket_mrpc", [13])[0] == (13, "none", "real")
 
 
 # ---------------------------------------------------------------- what papermill hands over

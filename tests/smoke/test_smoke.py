@@ -48,7 +48,7 @@ def test_offline_and_from_elsewhere(roots):
 
 def test_the_ledger_has_every_condition_with_its_birth_certificate(roots, smoke):
     table = ledger(roots[0], smoke)
-    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (1 + 2 * 21)
+    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (1 + 2 * 22)
     assert table["name"].is_unique and table[["accuracy", "majority", "digest", "commit", "seconds"]].notna().all(axis=None)
     assert table["accuracy"].between(0, 1).all() and set(table["seed"].dropna()) == {13, 21}
     surgery = table[table["method"].isin(["paired", "paired_surgery"])]
@@ -100,7 +100,7 @@ def test_finished_conditions_are_not_done_again(copied, tmp_path):
     before = digests(copied)
     given = {"profile": "smoke", "task": "mrpc", "seeds": [13, 21], "runs_dir": str(tmp_path / "runs")}
     shown = printed(perform("04_prompt_tuning", tmp_path / "elsewhere", **given))
-    assert "'run': 0" in shown and "'reused': 43" in shown
+    assert "'run': 0" in shown and "'reused': 45" in shown
     assert digests(copied) == before
 
 
@@ -126,7 +126,7 @@ def test_every_row_is_traced(roots, smoke):
     traced = trace(roots[0], smoke).set_index("task")
     assert traced["test rows"].to_dict() == {"mrpc": 40, "sick": 60}
     assert traced["few-shot rows"].to_dict() == {"mrpc": 2 * 2 * 32, "sick": 2 * 2 * 48}
-    assert traced["predictions"].to_dict() == {"mrpc": 43 * 40, "sick": 43 * 60}
+    assert traced["predictions"].to_dict() == {"mrpc": 45 * 40, "sick": 45 * 60}
 
 
 def few_shot_text(frame: pd.DataFrame) -> pd.DataFrame:

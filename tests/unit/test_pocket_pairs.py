@@ -11,6 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from dawgen_core import samplers
+from dawgen_core.data.profiles import load_profile, load_task
+from dawgen_core.data.rows import TaskRows
 from dawgen_core.pocket import pairs
 from dawgen_core.pocket.chance import Dice
 from dawgen_core.pocket.language import Meaning, Question, read_clauses
@@ -19,6 +21,7 @@ from dawgen_core.pocket.oracle import EVENT, one_event
 from dawgen_core.pocket.pairs import COLUMNS, SPLITS, apportioned, draw, first_sentences, place_of
 from dawgen_core.pocket.twins import Genre, Twin, free_domains, twin, twins
 from dawgen_core.pocket.verdicts import judge
+from dawgen_core.tasks import TaskError
 
 TASKS = list(twins())
 REPORTED = [name for name in TASKS if not name.startswith("pocket_dev")]
@@ -92,8 +95,6 @@ def test_apportioned_by_pencil(balance, n, wanted):
 
 
 def test_labels_are_those_of_the_originals():
-    from dawgen_core.data.profiles import load_task
-
     for task in REPORTED:
         assert list(twin(task).labels) == load_task(task.removeprefix("pocket_")).labels
 
@@ -185,6 +186,68 @@ def test_labels_stand_in_random_order():
     labels = drawn("pocket_dev_paraphrase", "pool")["label"]
     changes = (labels != labels.shift()).sum()
     assert 240 < changes < 360  # 300 of 600 are expected
+
+
+# ---------------------------------------------------------------- the rows of a study
+
+
+@pytest.fixture(scope="module")
+def snli() -> TaskRows:
+    return TaskRows(load_task("pocket_snli"), load_profile("pocket"))
+
+
+def test_oracle_rows_are_right_and_in_the_grammar(snli):
+    rows = snli.released_synthetic("oracle", 13, 40)
+    assert list(rows.columns) == COLUMNS and rows["row_id"].is_unique
+    assert rows["label"].value_counts().to_dict() == dict.fromkeys(snli.task.labels, 40)
+    found = snli.verdicts(rows)
+    assert found["in_grammar"].all() and found["label_right"].all() and (found["wrong"] == "").all()
+    again, other = (snli.released_synthetic("oracle", seed, 40) for seed in (13, 21))
+    assert rows.equals(again) and not set(rows["sentence1"]) <= set(other["sentence1"])
+
+
+def test_oracle_rows_share_no_first_meaning_with_other_rows(snli):
+    first = meanings("pocket_snli", snli.released_synthetic("oracle", 13, 200)["sentence1"])
+    _, firsts = snli.first_sentences(500, samplers.seeded(13, 4))
+    for texts in (snli.pool()["sentence1"], snli.test()["sentence1"], firsts):
+        assert not first & meanings("pocket_snli", texts)
+
+
+def test_wrong_labels_are_marked_with_their_slots(snli):
+    rows = snli.released_synthetic("oracle", 13, 40)
+    labels = snli.task.labels
+    turned = rows.assign(label=[labels[labels.index(label) - 1] for label in rows["label"]])
+    found = snli.verdicts(turned)
+    assert found["in_grammar"].all() and not found["label_right"].any() and (found["wrong"] != "").all()
+    known = {*SLOTS, "polarity", "too alike"}
+    assert {slot for slots in found["wrong"] for slot in slots.split(",")} <= known
+
+
+def test_verdicts_by_hand(snli):
+    first = "a woman is washing red cars"
+    rows = pd.DataFrame([(first, "a lady is rinsing automobiles", "entailment"),
+                         (first, "a man is washing green cars", "entailment"),
+                         (first, "a woman is red washing cars", "entailment")],
+                        columns=["sentence1", "sentence2", "label"], index=[7, 3, 5])  # fmt: skip
+    found = snli.verdicts(rows)
+    assert found.index.tolist() == [7, 3, 5] and list(found.columns) == ["in_grammar", "label_right", "relation", "wrong"]
+    assert found.dtypes.astype(str).tolist() == ["bool", "boolean", "string", found["wrong"].dtype.name]
+    assert found["in_grammar"].tolist() == [True, True, False] and found["wrong"].tolist() == ["", "agent,colour", ""]
+    assert found["label_right"].tolist() == [True, False, pd.NA] and pd.isna(found["relation"][5])
+
+
+def test_outside_the_pocket_world_nobody_knows(mrpc_rows):
+    rows = mrpc_rows.pool()
+    found = mrpc_rows.verdicts(rows)
+    assert list(found.columns) == [] and found.index.equals(rows.index)
+    assert rows.join(found).equals(rows)
+    with pytest.raises(TaskError, match="expected synthetic rows 'oracle' in source embedded, found none"):
+        mrpc_rows.released_synthetic("oracle", 13, 5)
+
+
+def test_a_twin_has_no_other_released_rows(snli):
+    with pytest.raises(TaskError, match="expected synthetic rows 'fewgen_released' in source pocket, found none"):
+        snli.released_synthetic("fewgen_released", 13, 5)
 
 
 # ---------------------------------------------------------------- domains

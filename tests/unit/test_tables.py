@@ -1,5 +1,7 @@
 """The tables, from ledgers written by hand."""
 
+import doctest
+
 import pandas as pd
 import pytest
 
@@ -37,3 +39,158 @@ def test_table_2_by_pencil(ledger):
     assert table["MRPC"].tolist() == [*table["SICK"].iloc[:3], "not run", table["SICK"].iloc[4]]
     smoothed_once = ledger[(ledger["method"] != "pooled_smoothed") | (ledger["seed"] == 13)]
     assert tables.table_2(smoothed_once, load_profile("smoke"))["SICK"].iloc[6] == "60.0 (n=1)"
+
+
+# ---------------------------------------------------------------- Table 1
+
+
+def row(task: str, seed: int | None, generator: str, method: str, accuracy: float, majority: float = 0.5) -> dict:
+    return {"task": task, "seed": seed, "generator": generator, "method": method, "accuracy": accuracy, "majority": majority}
+
+
+EVERYTHING = [("none", "prompting"), ("none", "hand_prompt"), ("none", "fine_tuning"), ("none", "real"),
+              ("dawgen", "paired_surgery"), ("dawgen", "syn"), ("oracle", "syn")]  # fmt: skip
+
+
+def study(*conditions: tuple[str, str]) -> pd.DataFrame:
+    """Two tasks; seeded conditions at 60 and 64 %, the others once at 40 %; the majority class is 50 and 57 %."""
+    rows = []
+    for generator, method in conditions:
+        once = method in ("prompting", "hand_prompt")
+        for task, majority in (("mrpc", 0.5), ("sick", 0.571)):
+            for seed, accuracy in [(None, 0.4)] if once else [(13, 0.6), (21, 0.64)]:
+                rows.append(row(task, seed, generator, method, accuracy, majority))
+    return pd.DataFrame(rows).astype({"seed": "Int64"})
+
+
+def test_table_1_has_the_rows_that_were_run():
+    smoke = load_profile("smoke")
+    whole = tables.table_1(study(*EVERYTHING), smoke)
+    assert whole["method"].tolist() == ["Majority class", "Prompting", "Hand prompt", "FT", "Prompt Tuning", "Ours",
+                                        "Prompt Tuning on oracle pairs"]  # fmt: skip
+    fewer = tables.table_1(study(*EVERYTHING[:1], *EVERYTHING[3:6]), smoke)
+    assert fewer["method"].tolist() == ["Majority class", "Prompting", "Prompt Tuning", "Ours"]
+
+
+def test_table_1_by_pencil():
+    # mean of 60 and 64: 62, sample sd sqrt(4 + 4) = 2.8
+    table = tables.table_1(study(*EVERYTHING), load_profile("smoke")).set_index("method")
+    assert table.columns.tolist() == ["MRPC", "SICK"]
+    assert table.loc["Majority class"].tolist() == ["50.0", "57.1"]
+    assert table.loc["Hand prompt"].tolist() == ["40.0 (n=1)"] * 2
+    for name in ("FT", "Ours", "Prompt Tuning on oracle pairs"):
+        assert table.loc[name].tolist() == ["62.0 ± 2.8 (n=2)"] * 2
+
+
+def test_oracle_rows_stand_in_table_1_only():
+    ledger, smoke = study(*EVERYTHING), load_profile("smoke")
+    assert "Prompt Tuning on oracle pairs" in set(tables.table_1(ledger, smoke)["method"])
+    assert set(tables.table_3(ledger, smoke)["generator"]) == {"DawGen"}
+
+
+# ---------------------------------------------------------------- effects
+
+PAPER, HERE = "paper (T5-large, AVG)", "this run (smoke)"
+COMPARED = [(kind, method) for kind in ("fewgen", "dawgen") for method in ("syn", "paired", "paired_surgery")]
+COMPARED += [("none", "real"), ("none", "fine_tuning")]
+
+
+def compared(leave_out: tuple = (), **changes: float) -> pd.DataFrame:
+    """Every condition at 50 % on two tasks and three seeds, but where changes say otherwise ("dawgen_syn": +0.1)."""
+    rows = [row(task, seed, generator, method, 0.5 + changes.get(f"{generator}_{method}", 0.0))
+            for generator, method in COMPARED if (generator, method) not in leave_out
+            for task in ("mrpc", "sick") for seed in (13, 21, 42)]  # fmt: skip
+    return pd.DataFrame([*rows, row("mrpc", None, "none", "prompting", 0.1)]).astype({"seed": "Int64"})
+
+
+def effects(ledger: pd.DataFrame, profile: str = "smoke") -> pd.DataFrame:
+    return tables.effects(ledger, load_profile(profile)).set_index(["effect", "generator"])
+
+
+# T5-large, column AVG: the printed numbers, subtracted by hand
+PRINTED = {
+    ("real pairs beside synthetic", "FewGen"): "+9.85",  # 59.51 - 49.66
+    ("real pairs beside synthetic", "DawGen"): "+6.25",  # 59.99 - 53.74
+    ("surgery", "FewGen"): "+1.74",  # 61.25 - 59.51
+    ("surgery", "DawGen"): "+2.36",  # 62.35 - 59.99
+    ("alignment, synthetic only", "DawGen"): "+4.08",  # 53.74 - 49.66
+    ("alignment, + real", "DawGen"): "+0.48",  # 59.99 - 59.51
+    ("alignment, + real + surgery", "DawGen"): "+1.10",  # 62.35 - 61.25
+    ("Ours minus Prompt Tuning", "DawGen"): "+18.86",  # 62.35 - 43.49, as printed (its row means 43.56)
+    ("Ours minus FT", "DawGen"): "+3.81",  # 62.35 - 58.54
+}
+
+
+def test_published_effects_by_pencil():
+    assert effects(compared())[PAPER].to_dict() == PRINTED
+
+
+def test_the_backbone_of_the_profile_chooses_the_published_effects():
+    # Flan-T5-large: 77.19 - 74.94, 77.19 - 78.68
+    profile = load_profile("flan").model_copy(update={"tasks": ["mrpc", "sick"]})
+    found = tables.effects(compared(), profile).set_index(["effect", "generator"])["paper (Flan-T5-large, AVG)"]
+    assert (found["surgery", "DawGen"], found["Ours minus FT", "DawGen"]) == ("+2.25", "-1.49")
+
+
+def test_every_effect_compares_its_own_conditions():
+    # one condition at a time is 10 points better: it shows where it stands behind (+10) or in front (-10), and nowhere else
+    keys = list(PRINTED)
+    behind = {"fewgen_syn": [], "dawgen_syn": [4], "fewgen_paired": [0], "dawgen_paired": [1, 5],
+              "fewgen_paired_surgery": [2], "dawgen_paired_surgery": [3, 6, 7, 8], "none_real": [], "none_fine_tuning": []}
+    in_front = {"fewgen_syn": [0, 4], "dawgen_syn": [1], "fewgen_paired": [2, 5], "dawgen_paired": [3],
+                "fewgen_paired_surgery": [6], "dawgen_paired_surgery": [], "none_real": [7], "none_fine_tuning": [8]}
+    for name in behind:
+        found = effects(compared(**{name: 0.1}))[HERE]
+        expected = ["+10.00" if i in behind[name] else "-10.00" if i in in_front[name] else "+0.00" for i in range(9)]
+        assert [found[key] for key in keys] == expected, name
+
+
+def test_an_effect_is_paired_by_seed_and_a_mean_over_tasks():
+    # surgery, DawGen: seed 13: (2 + 4) / 2 = 3; seed 21: (0 + 2) / 2 = 1; seed 42: (-1 + 5) / 2 = 2; mean 2, sd 1:
+    # t of 2 degrees of freedom is 4.303, half the interval 4.303 / sqrt(3) = 2.48; the levels of the seeds play no part
+    ledger = compared()
+    gains = {(13, "mrpc"): 2, (13, "sick"): 4, (21, "mrpc"): 0, (21, "sick"): 2, (42, "mrpc"): -1, (42, "sick"): 5}
+    levels = {13: 0.2, 21: 0.5, 42: 0.8}
+    for (seed, task), gain in gains.items():
+        here = (ledger["seed"] == seed) & (ledger["task"] == task) & (ledger["generator"] == "dawgen")
+        ledger.loc[here & (ledger["method"] == "paired"), "accuracy"] = levels[seed]
+        ledger.loc[here & (ledger["method"] == "paired_surgery"), "accuracy"] = levels[seed] + gain / 100
+    found = effects(ledger).loc[("surgery", "DawGen")]
+    assert found[[HERE, "95 % interval", "n"]].tolist() == ["+2.00", "-0.48 to +4.48", 3]
+    shuffled = effects(ledger.sample(frac=1.0, random_state=0)).loc[("surgery", "DawGen")]
+    assert shuffled.tolist() == found.tolist()
+
+
+def test_a_seed_that_lacks_a_task_is_left_out():
+    # seed 42 is 30 points better in what is left of it; without it both seeds gain 4
+    ledger = compared(dawgen_paired_surgery=0.04)
+    ours = (ledger["generator"] == "dawgen") & (ledger["method"] == "paired_surgery") & (ledger["seed"] == 42)
+    ledger.loc[ours, "accuracy"] = 0.8
+    found = effects(ledger[~(ours & (ledger["task"] == "sick"))])
+    assert found.loc[("surgery", "DawGen"), [HERE, "95 % interval", "n"]].tolist() == ["+4.00", "+4.00 to +4.00", 2]
+    assert found.loc[("surgery", "FewGen"), "n"] == 3
+
+
+def test_what_was_not_run_has_no_line():
+    without_ft = effects(compared(leave_out=(("none", "fine_tuning"),)))
+    assert list(without_ft.index) == list(PRINTED)[:-1]
+    no_fewgen = effects(compared(leave_out=tuple(key for key in COMPARED if key[0] == "fewgen")))
+    assert list(no_fewgen.index) == [list(PRINTED)[i] for i in (1, 3, 7, 8)]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], "-"),
+        ([1.0], "-"),
+        ([1.0, 3.0], "-10.71 to +14.71"),  # mean 2, sd sqrt 2; t = 12.706: 12.706 * 1.4142 / 1.4142
+        ([2.0, 2.0, 2.0], "+2.00 to +2.00"),
+        ([-3.0, -1.0, 1.0, 3.0, 5.0], "-2.93 to +4.93"),  # mean 1, sd 3.162; t = 2.776: 2.776 * 3.162 / 2.236 = 3.93
+    ],
+)
+def test_interval_by_pencil(values, expected):
+    assert tables.interval(pd.Series(values)) == expected
+
+
+def test_examples():
+    assert doctest.testmod(tables) == (0, 1)  # none failed of one
