@@ -23,7 +23,7 @@ from dawgen_core.pocket import corpus, lexicon
 
 CTRL = {"n_positions": 128, "initializer_range": 0.08, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 T5 = {"d_model": 128, "d_kv": 32, "num_heads": 4, "d_ff": 256, "num_layers": 3, "num_decoder_layers": 2,
-      "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0, "decoder_start_token_id": 0}  # fmt: skip
+      "feed_forward_proj": "gated-gelu_pytorch_tanh", "dropout_rate": 0.0, "decoder_start_token_id": 0}  # fmt: skip
 MODELS = {  # name -> what is built, how long it reads, and (instructed) what it is before
     "pocket-t5": {"kind": "t5", "steps": 15000, "batch": 32, "shape": T5},
     "pocket-flan-t5": {"kind": "t5", "instructed": "pocket-t5", "steps": 3000, "batch": 32, "shape": T5},
