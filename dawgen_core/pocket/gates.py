@@ -154,8 +154,8 @@ def main() -> None:
     for row in measure(study, list(twins())):
         low, high = GATES[row["gate"]]
         required = row["task"] in study.tasks or not row["task"].startswith("pocket_") or "_dev_" in row["task"]
-        row |= {"value": round(row["value"], 4), "low": low, "high": high, "required": required,
-                "passed": low <= row["value"] <= high}  # fmt: skip
+        value = round(float(row["value"]), 4)
+        row |= {"value": value, "low": low, "high": high, "required": required, "passed": low <= value <= high}
         rows.append(row)
         print(f"{'passed' if row['passed'] else 'MISSED' if required else 'missed'}  {row['value']:.3f} in [{low}, {high}]  "
               f"{row['task']}: {row['gate']}", flush=True)  # fmt: skip
