@@ -174,5 +174,8 @@ class Profile(Record):
         return self
 
     def seed_groups(self) -> list[list[int]]:
-        """The unit of work: groups of seeds whose prompts are tuned together."""
-        return [self.seeds[i : i + self.seeds_per_job] for i in range(0, len(self.seeds), self.seeds_per_job)]
+        """The unit of work: groups of seeds whose prompts are tuned together. A smaller one comes first: Snakemake starts
+        with the jobs listed last, and the longest should not be left to the end."""
+        size, first = self.seeds_per_job, len(self.seeds) % self.seeds_per_job
+        whole = [self.seeds[i : i + size] for i in range(first, len(self.seeds), size)]
+        return ([self.seeds[:first]] if first else []) + whole

@@ -38,5 +38,5 @@ def save_table(frame: pd.DataFrame, stem: Path, caption: str) -> list[Path]:
     with replacing(csv) as part:
         frame.to_csv(part, index=False, lineterminator="\n")
     with replacing(md) as part:
-        part.write_text(f"{caption}\n\n{frame.to_markdown(index=False)}\n", encoding="utf-8")
+        part.write_text(f"{caption}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n", encoding="utf-8")
     return [csv, md]
