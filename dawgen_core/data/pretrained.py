@@ -59,7 +59,7 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
         raise BackboneError(f"model: expected whole weights for {name}, found {str(error).splitlines()[0]}") from error
     if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
         raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
-    return model.to(device), tokenizer, name
+    return model.to(device), tokenizer, backbone.model  # the name that the profile gives, wherever the project lies
 
 
 def _from_pretrained(backbone: Backbone) -> tuple:
