@@ -42,7 +42,7 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
 	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
 
-pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; about two hours on 2 cores)
+pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; an estimated two hours on 2 cores)
 	@$(BIN)/python -m dawgen_core.pocket.pretraining
 
 pocket-search: .venv/.ready  ## try the configurations of dawgen_core/pocket/search.yaml on the development tasks (resumes)

@@ -114,12 +114,12 @@ def interval(values: pd.Series) -> str:
     return f"{values.mean() - half:+.2f} to {values.mean() + half:+.2f}"
 
 
-MEASURE = "Test accuracy in percent, mean ± standard deviation over seeds (n), tuned prompts chosen on dev."
-
-
-def caption(ledger: pd.DataFrame, profile: Profile, what: str, measure: str = MEASURE) -> str:
+def caption(ledger: pd.DataFrame, profile: Profile, what: str, measure: str | None = None) -> str:
     """What a table shows, on which rows, with which models: every table says it."""
     rows = ledger.groupby("task", sort=False)["shown_as"].first()
     shown = "; ".join(f"{load_task(task).title}: {rows[task]}" for task in profile.tasks)
     models = "RANDOM TINY MODELS, the numbers mean nothing" if profile.random_models else profile.classifier.model
+    tuning = profile.prompt_tuning
+    chosen = "the last of each tuning" if tuning.eval_every >= tuning.steps else "chosen on dev"
+    measure = measure or f"Test accuracy in percent, mean ± standard deviation over seeds (n), tuned prompts {chosen}."
     return f"{what} {measure} Profile `{profile.profile}` ({models}). Test sets: {shown}."

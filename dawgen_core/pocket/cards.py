@@ -41,7 +41,8 @@ def publish(name: str, trained: Path, target: Path = WEIGHTS) -> None:
         architecture="T5ForConditionalGeneration" if is_t5 else "CTRLLMHeadModel",
         auto="ModelForSeq2SeqLM" if is_t5 else "ModelForCausalLM", tokens=progress["tokens"], steps=plan["steps"],
         batch=plan["batch"], loss=progress["loss"], mixture=mixture(plan), lr=pretraining.LR,
-        minutes=progress["seconds"] / 60, threads=progress["threads"], domains=", ".join(free_domains()),
+        begins=f"`{plan['instructed']}`; it then met the study's own forms, on sister tasks in other domains"
+        if "instructed" in plan else "random weights from a seed", minutes=progress["seconds"] / 60, threads=progress["threads"], domains=", ".join(free_domains()),
     )  # fmt: skip
     with replacing(target / name / "README.md") as part:
         part.write_text(text, encoding="utf-8")

@@ -150,8 +150,8 @@ def _pair(kind: str, dice: Dice, allowed: Container[int] = ANYWHERE) -> tuple[st
     raise AssertionError
 
 
-def _compared(dice: Dice) -> tuple[list[str], str, str]:
-    """(two sentences of a free domain, how what they say lies to each other, slot by slot, the domain)."""
+def compare(dice: Dice) -> tuple[str, str]:
+    """How what two sentences of a free domain say lies to each other, slot by slot: much to learn from one pair."""
     t = _sister("follows")
     for _ in patiently("two sentences to compare"):
         first, colours = draw_first(t, ANYWHERE, dice)
@@ -163,13 +163,7 @@ def _compared(dice: Dice) -> tuple[list[str], str, str]:
     found = [f"{name} {RELATIONS[slot_relation(name, a, b)]}" for name, a, b in said if a or b]
     found.append(f"polarity {'same' if one.polarity == other.polarity else 'different'}")
     texts = [say(side, colours.style, [draw_wording(WORDING, dice)]) for side in (first, second)]
-    return texts, " ".join(found), colours.domain
-
-
-def compare(dice: Dice) -> tuple[str, str]:
-    """How two sentences lie to each other, slot by slot: much to learn from one pair."""
-    texts, found, _ = _compared(dice)
-    return f"{texts[0]} . {texts[1]} : {MASK}", f"{MASK} {found}"
+    return f"{texts[0]} . {texts[1]} : {MASK}", f"{MASK} {' '.join(found)}"
 
 
 def _asked(kind: str, templates: Sequence[str], answers: Mapping[str, str], dice: Dice) -> tuple[str, str]:
