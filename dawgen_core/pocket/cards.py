@@ -36,13 +36,15 @@ def publish(name: str, trained: Path, target: Path = WEIGHTS) -> None:
     shape = ", ".join(f"{key} {value}" for key, value in plan["shape"].items() if isinstance(value, int) and value)
     is_t5 = plan["kind"] == "t5"
     n = sum(p.numel() for p in pretraining.untrained(name).parameters())
+    begins = "random weights from a seed"
+    if "instructed" in plan:
+        begins = f"`{plan['instructed']}`; it then met the study's own forms, on sister tasks in other domains"
     text = CARD.read_text(encoding="utf-8").format(
         name=name, kind="T5" if is_t5 else "CTRL", millions=n / 1e6, shape=shape, n_tokens=len(pretraining.tokenizer()),
         architecture="T5ForConditionalGeneration" if is_t5 else "CTRLLMHeadModel",
         auto="ModelForSeq2SeqLM" if is_t5 else "ModelForCausalLM", tokens=progress["tokens"], steps=plan["steps"],
         batch=plan["batch"], loss=progress["loss"], mixture=mixture(plan), lr=pretraining.LR,
-        begins=f"`{plan['instructed']}`; it then met the study's own forms, on sister tasks in other domains"
-        if "instructed" in plan else "random weights from a seed", minutes=progress["seconds"] / 60, threads=progress["threads"], domains=", ".join(free_domains()),
+        begins=begins, minutes=progress["seconds"] / 60, threads=progress["threads"], domains=", ".join(free_domains()),
     )  # fmt: skip
     with replacing(target / name / "README.md") as part:
         part.write_text(text, encoding="utf-8")
