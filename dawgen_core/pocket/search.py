@@ -37,7 +37,8 @@ def written(study: Profile, task: Task, seeds: list[int], per_class: int) -> dic
     for seed in seeds:
         train, _ = rows.few_shot(seed)
         real = [(generator.ids(a), generator.ids(b)) for a, b in zip(train["sentence1"], train["sentence2"], strict=True)]
-        jobs += [tuning.GeneratorJob(kind, seed, real, [task.number(label) for label in train["label"]]) for kind in KINDS]
+        labels = [task.number(label) for label in train["label"]]
+        jobs += [tuning.GeneratorJob(kind, seed, real, labels) for kind in study.generator_tuning.kinds]
     asked, out = study.generation.model_copy(update={"per_class": per_class}), {}
     tuned = tuning.tune_generators(layout, jobs, study.generator_tuning, progress=False)
     for job, one in zip(jobs, tuned, strict=True):
@@ -61,7 +62,7 @@ def of_generators(study: Profile, task: Task, seeds: list[int]) -> dict[str, lis
 def of_classifiers(study: Profile, task: Task, seeds: list[int], synthetic_rows: dict) -> dict[str, list[float]]:
     """Test accuracy, a value per seed."""
     classifier, rows = pretrained.load_classifier(study.classifier, study.compute), TaskRows(task, study)
-    settings = study.prompt_tuning
+    settings, kinds = study.prompt_tuning, study.generator_tuning.kinds
 
     def encoded(frame: pd.DataFrame) -> prompts.EncodedPairs:
         return encode_pairs(task, classifier, frame, max_tokens=settings.max_tokens)
@@ -69,9 +70,9 @@ def of_classifiers(study: Profile, task: Task, seeds: list[int], synthetic_rows:
     conditions, names = [], []
     for seed in seeds:
         train, dev = map(encoded, rows.few_shot(seed))
-        sets = {kind: encoded(synthetic_rows[kind, seed]) for kind in KINDS}
+        sets = {kind: encoded(synthetic_rows[kind, seed]) for kind in kinds}
         sets["oracle"] = encoded(rows.released_synthetic("oracle", seed, study.generation.per_class))
-        asked = [("none", "real"), ("oracle", "syn"), *((kind, way) for kind in KINDS for way in WAYS)]
+        asked = [("none", "real"), ("oracle", "syn"), *((kind, way) for kind in kinds for way in WAYS)]
         conditions += [tuning.Condition(way, seed, train, sets.get(kind), dev) for kind, way in asked]
         names += [f"{kind} {way}" for kind, way in asked]
     verbalizer = task.classifier.verbalizer
