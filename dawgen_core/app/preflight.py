@@ -18,6 +18,9 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
     Errors: TaskError, ParamsError, BackboneError, as the later steps would raise them, hours later.
     """
     task, found = rows.task, []
+    for backbone in (study.classifier, study.generator):
+        if not backbone.is_tiny:
+            pretrained.check_files(backbone)
     tokenizer = pretrained.load_tokenizer(study.classifier, rows.vocabulary() if study.classifier.is_tiny else ())
     if "hand_prompt" in methods.settings_of(study) and task.classifier.hand is None:
         raise TaskError(f"{task.task}: expected classifier.hand for the method hand_prompt, found none")

@@ -114,11 +114,32 @@ def interval(values: pd.Series) -> str:
     return f"{values.mean() - half:+.2f} to {values.mean() + half:+.2f}"
 
 
+def oracle(judged: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """What the oracle says of generated pairs (`anatomy.judged`): right labels among pairs that can be read, pairs in the
+    grammar; mean ± standard deviation over seeds; what alignment changes, with its 95 % interval. Empty without verdicts.
+    """
+    means = 100 * judged.groupby(["source", "task", "seed"])[["label_right", "in_grammar"]].mean().astype(float)
+    kinds = [kind for kind in GENERATORS if kind in set(judged["source"]) and kind != "oracle"]
+    rows = []
+    for column, name in (("label_right", "right labels"), ("in_grammar", "in the grammar")):
+        found = {(kind, task): means[column].loc[kind, task] for kind in kinds for task in profile.tasks}
+        for kind in kinds:
+            cells = {load_task(task).title: cell(found[kind, task] / 100) for task in profile.tasks}
+            rows.append({"share of pairs": name, "generator": GENERATORS[kind]} | cells)
+        if {"fewgen", "dawgen"} <= set(kinds):
+            gains = {load_task(t).title: found["dawgen", t] - found["fewgen", t] for t in profile.tasks}
+            cells = {title: f"{gain.mean():+.1f} ({interval(gain)})" for title, gain in gains.items()}
+            rows.append({"share of pairs": name, "generator": "DawGen minus FewGen"} | cells)
+    return pd.DataFrame(rows)
+
+
 def caption(ledger: pd.DataFrame, profile: Profile, what: str, measure: str | None = None) -> str:
     """What a table shows, on which rows, with which models: every table says it."""
     rows = ledger.groupby("task", sort=False)["shown_as"].first()
     shown = "; ".join(f"{load_task(task).title}: {rows[task]}" for task in profile.tasks)
     models = "RANDOM TINY MODELS, the numbers mean nothing" if profile.random_models else profile.classifier.model
+    if profile.source == "pocket":
+        models += ", which met sister tasks in four other domains and, in the hand prompt, a form of its training"
     tuning = profile.prompt_tuning
     chosen = "the last of each tuning" if tuning.eval_every >= tuning.steps else "chosen on dev"
     measure = measure or f"Test accuracy in percent, mean ± standard deviation over seeds (n), tuned prompts {chosen}."

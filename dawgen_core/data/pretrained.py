@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from dawgen_core.backbones import BackboneError, Classifier, Generator, device_of, dtype_of
 from dawgen_core.params import ROOT, Backbone, Compute, ParamsError
+
+TOKENIZERS = {"tokenizer.json", "spiece.model", "vocab.json"}
 
 
 def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
@@ -65,9 +67,11 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
 def _from_pretrained(backbone: Backbone) -> tuple:
     """(name, tokenizer) of a hub id or a local folder whose configuration has the shape that the profile describes."""
     path = ROOT / Path(backbone.model).expanduser()  # a relative folder is the project's, wherever a notebook runs
-    looks_local = backbone.model.startswith((".", "/", "~")) or path.is_dir()
-    if looks_local and not (path / "config.json").is_file():
-        raise BackboneError(f"model: expected a folder with config.json, tokenizer and weights, found none at {path}")
+    looks_local = backbone.model.startswith((".", "/", "~")) or backbone.model.count("/") > 1 or path.is_dir()
+    there = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    if looks_local and not ("config.json" in there and there & TOKENIZERS):
+        raise BackboneError(f"model: expected a folder with weights, config.json and a tokenizer (one of "
+                            f"{', '.join(sorted(TOKENIZERS))}), found {sorted(there) or 'none'} at {path}")  # fmt: skip
     name = str(path) if looks_local else backbone.model
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -77,6 +81,18 @@ def _from_pretrained(backbone: Backbone) -> tuple:
                             f"({str(error).splitlines()[0]}); connect once, or give a folder") from error  # fmt: skip
     _check_shape(config, backbone)
     return name, tokenizer
+
+
+def check_files(backbone: Backbone) -> None:
+    """Asks a local folder for whole safetensors before any long work: a file that was cut is found by its header alone.
+
+    Errors: BackboneError."""
+    for path in sorted((ROOT / Path(backbone.model).expanduser()).glob("*.safetensors")):
+        try:
+            with safe_open(path, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise BackboneError(f"model: expected whole weights in {path}, found {error}") from error
 
 
 def _check_shape(config, backbone: Backbone) -> None:

@@ -77,6 +77,8 @@ class Source(Record):
         for name, place in [(name, place) for name in ("train", "test") for place in places]:
             if getattr(getattr(self, name), place) is None:
                 raise ValueError(f"{name}.{place}: expected a value")
+        if (self.twin or self.hub) and self.train.split == self.test.split:
+            raise ValueError(f"test.split: expected another one than train.split, found {self.test.split!r} for both")
         firsts = self.first_sentences
         if self.twin is None and not (firsts.file or firsts.hub):
             raise ValueError("first_sentences: expected a file, or hub with split and field")

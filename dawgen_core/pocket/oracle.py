@@ -18,8 +18,13 @@ A denial says that no event of this kind took place. Contraposition: "not p" ent
 >>> relation(parse("a woman is washing cars"), parse("no woman is washing red cars")).value
 'neutral'
 
-So far logic. One convention joins it, that of the data sets mirrored here: sentences about a comparable agent, action and
-object (each equal, narrower or wider) speak of one event, and where another slot excludes the other's value they contradict.
+A denial has scope over every slot, the number too, in every wording:
+
+>>> relation(parse("several lamps were not sold"), parse("three lamps were not sold by the clerk")).value
+'entailment'
+
+So far logic. One convention joins it: sentences about a comparable agent, action and object (each equal, narrower, wider or
+unsaid) speak of one event, and where another slot excludes the other's value they contradict.
 
 >>> relation(parse("a woman is washing red cars in the yard"), parse("a woman is washing green cars")).value
 'contradiction'

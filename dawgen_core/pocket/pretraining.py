@@ -35,7 +35,7 @@ MODELS = {  # name -> what is built, how long it reads, and (instructed) what it
                           "shape": CTRL | {"n_embd": 160, "n_layer": 5, "n_head": 5, "dff": 480}},
 }  # fmt: skip
 LR, WARM_UP, SAVE_EVERY = 1e-2, 200, 500
-PREFIXES = ((0.6, 4), (1.0, 12))  # (until this share of the steps, up to so many random words): short ones learn faster
+PREFIXES = ((0.5, 4), (0.75, 12), (1.0, 24))  # (until this share of the steps, up to so many words): short is learnt faster
 
 
 def tokenizer() -> transformers.T5Tokenizer:
@@ -90,13 +90,18 @@ def prefix_at(share: float) -> int:
     return next(length for until, length in PREFIXES if share < until)
 
 
-def pretrain(name: str, folder: Path, threads: int) -> None:
-    """Trains to the end, from the last save if there is one; the folder then holds what `from_pretrained` loads."""
+def pretrain(name: str, folder: Path, threads: int, device: str = "cpu") -> None:
+    """Trains to the end, from the last save if there is one; the folder then holds what `from_pretrained` loads.
+
+    Same seed, machine, device and threads: same bytes. Errors: SystemExit where the model it begins as is not there yet.
+    """
     torch.set_num_threads(threads)
     plan, tokens, started = MODELS[name], tokenizer(), time.monotonic()
     n_steps, before = plan["steps"], plan.get("instructed")
+    if before and not (folder.parent / before / "config.json").is_file():
+        raise SystemExit(f"{name}: expected {before}, which it begins as, in {folder.parent}, found none; train it first")
     model = transformers.T5ForConditionalGeneration.from_pretrained(folder.parent / before) if before else untrained(name)
-    model.train()
+    model.to(device).train()
     cache: dict[str, list[int]] = {}
 
     def encode(text: str) -> list[int]:
@@ -122,7 +127,7 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
             rate = LR * min(1.0, (step + 1) / WARM_UP) * max(0.02, 0.5 * (1 + math.cos(math.pi * step / n_steps)))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = model(**batch).loss
+            loss = model(**{key: value.to(device) for key, value in batch.items()}).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
@@ -136,7 +141,7 @@ def pretrain(name: str, folder: Path, threads: int) -> None:
                 _save(model, optimiser, state, {"step": step, "tokens": n_read, "seconds": seconds,
                                                 "threads": threads, "loss": sum(losses) / len(losses)})  # fmt: skip
                 losses = []
-    model.eval().save_pretrained(folder)
+    model.cpu().eval().save_pretrained(folder)
     tokens.save_pretrained(folder)
 
 
@@ -165,9 +170,12 @@ def _resumed(model, optimiser, state: Path) -> dict:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m dawgen_core.pocket.pretraining", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(MODELS))
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(MODELS)}; all, in this order, when none is named")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "pocket-models")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     known = parser.parse_args()
-    for one in known.names:
-        pretrain(one, known.folder / one, known.threads)
+    if unknown := set(known.names) - set(MODELS):
+        parser.error(f"expected names of {', '.join(MODELS)}, found {', '.join(sorted(unknown))}")
+    for one in known.names or MODELS:
+        pretrain(one, known.folder / one, known.threads, known.device)

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 
 from dawgen_core import generation, prompts, samplers, tuning
-from dawgen_core.artifacts import replacing, write_table
+from dawgen_core.artifacts import digest_of, replacing, write_table
 from dawgen_core.backbones import word_id
-from dawgen_core.data import pretrained, synthetic
+from dawgen_core.data import pretrained, recipes, synthetic
 from dawgen_core.data.encoding import encode_pairs
 from dawgen_core.data.profiles import load_profile, load_task, read_yaml
 from dawgen_core.data.rows import TaskRows
@@ -104,25 +104,27 @@ def try_out(name: str, line: dict, task_name: str, seeds: list[int]) -> list[dic
     if line["asks"] == "generator":
         found = of_generators(study, task, seeds)
     else:
-        rows = {key: pd.read_parquet(kept(task_name, *key)) for key in product(KINDS, seeds)}
+        rows = {key: pd.read_parquet(kept(task, *key)) for key in product(KINDS, seeds)}
         found = of_classifiers(study, task, seeds, rows)
     return [{"line": name, "task": task_name, "what": what, "mean": pd.Series(values).mean(), "sd": pd.Series(values).std(),
              "n": len(values)} for what, values in found.items()]  # fmt: skip
 
 
-def kept(task_name: str, kind: str, seed: int) -> Path:
-    """Where the rows of the profile's own generators are kept for the classifiers' lines."""
-    return ROOT / "runs" / "pocket-search" / f"{task_name}.{kind}.{seed}.parquet"
+def kept(task: Task, kind: str, seed: int) -> Path:
+    """Where the rows of the profile's own generators, under its settings, are kept for the classifiers' lines."""
+    study = load_profile("pocket")
+    made_by = digest_of([study.generator_tuning.model_dump(), study.generation.model_dump(), recipes.texts(task)])[:12]
+    return ROOT / "runs" / "pocket-search" / made_by / f"{task.task}.{kind}.{seed}.parquet"
 
 
 def write_rows(task_name: str, seeds: list[int]) -> None:
     """Makes them, unless they are there."""
     torch.set_num_threads(1)
-    study = load_profile("pocket")
-    if not all(kept(task_name, *key).is_file() for key in product(KINDS, seeds)):
-        for key, rows in written(study, load_task(task_name), seeds, study.generation.per_class).items():
-            kept(task_name, *key).parent.mkdir(parents=True, exist_ok=True)
-            write_table(kept(task_name, *key), rows)
+    study, task = load_profile("pocket"), load_task(task_name)
+    if not all(kept(task, *key).is_file() for key in product(KINDS, seeds)):
+        for key, rows in written(study, task, seeds, study.generation.per_class).items():
+            kept(task, *key).parent.mkdir(parents=True, exist_ok=True)
+            write_table(kept(task, *key), rows)
 
 
 def main(cores: int) -> None:

@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from dawgen_core import artifacts, backbones
 from dawgen_core.app import entry
@@ -17,6 +18,7 @@ from dawgen_core.backbones import BackboneError
 from dawgen_core.data import adapters, pretrained
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
+from dawgen_core.data.sources import Source
 from dawgen_core.params import Backbone, ParamsError
 from dawgen_core.tasks import TaskError
 
@@ -437,7 +439,7 @@ def t5_at(place, classifier, **shape) -> Backbone:
     return Backbone(model=str(place), architecture="t5", shape={"d_model": config.d_model} | shape)
 
 
-@pytest.mark.parametrize("place", ["/no/such/folder", "./nowhere", "nobody/nothing"])
+@pytest.mark.parametrize("place", ["/no/such/folder", "./nowhere", "nobody/nothing", "weights/of/nothing"])
 def test_missing_model(place, smoke, classifier):
     with pytest.raises(BackboneError, match="model: expected .*found none"):
         pretrained.load_classifier(t5_at(place, classifier), smoke.compute)
@@ -463,6 +465,24 @@ def test_a_model_folder_with_a_truncated_file(name, saved_t5, smoke, classifier)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(BackboneError, match=r"model: expected"):
         pretrained.load_classifier(t5_at(saved_t5, classifier), smoke.compute)
+
+
+@pytest.mark.parametrize("ruined", ["without its tokenizer", "with weights cut short"])
+def test_a_ruined_model_folder_stops_before_anything_starts(ruined, saved_t5, smoke, classifier):
+    """transformers would build an empty tokenizer, and read the weights in notebook 04, after all of 01 and 02."""
+    if ruined == "without its tokenizer":
+        (saved_t5 / "tokenizer.json").unlink()
+    else:
+        (saved_t5 / "model.safetensors").write_bytes((saved_t5 / "model.safetensors").read_bytes()[:100])
+    study = smoke.model_copy(update={"classifier": t5_at(saved_t5, classifier)})
+    with pytest.raises(BackboneError, match=r"model: expected (a folder with weights, .* a tokenizer|whole weights in)"):
+        preflight(study, TaskRows(load_task("mrpc"), study))
+
+
+def test_a_task_that_is_tested_on_what_it_is_trained_on():
+    plain = load_task("pocket_snli").sources["pocket"].model_dump()
+    with pytest.raises(ValidationError, match="test.split: expected another one than train.split, found 'pool' for both"):
+        Source(**{**plain, "test": plain["train"]})
 
 
 def test_a_model_folder_with_a_tensor_missing(saved_t5, smoke, classifier):

@@ -8,6 +8,9 @@ import transformers
 from dawgen_core.data import pretrained
 from dawgen_core.data.profiles import load_profile
 from dawgen_core.pocket import gates, pretraining
+from dawgen_core.pocket.pairs import draw
+from dawgen_core.pocket.twins import twin, twins
+from dawgen_core.pocket.verdicts import judge
 
 WEIGHTS = gates.REPORT.parent
 NAMES = sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
@@ -41,17 +44,36 @@ def test_a_card_and_a_record_stand_beside_the_weights(name):
     assert f"{record['tokens']:,} tokens" in card and "license: mit" in card and "{" not in card.replace("${", "")
 
 
-def test_the_gates_were_measured_on_these_weights():
-    assert gates.report()["weights"] == gates.digests()
+def test_the_gates_were_measured_on_these_weights_and_settings():
+    report = gates.report()
+    assert (report["weights"], report["settings"]) == (gates.digests(), gates.settings_digest()), "run make pocket-gates"
 
 
-def test_every_required_gate_was_passed():
-    rows = gates.report()["gates"]
-    assert {row["gate"] for row in rows} == set(gates.GATES)
+def test_every_task_has_every_gate_and_every_required_one_was_passed():
+    rows, sources = gates.report()["gates"], list(gates.GATES)[1]
+    of_tasks = {(task, gate) for task in twins() for gate in gates.GATES if gate != sources}
+    on_sisters = {(f"sister tasks, {kind}", sources) for kind in ("nli", "paraphrase")}
+    assert sorted((row["task"], row["gate"]) for row in rows) == sorted(of_tasks | on_sisters)
     for row in rows:
         low, high = gates.GATES[row["gate"]]
         assert (row["low"], row["high"], row["passed"]) == (low, high, low <= row["value"] <= high)
-        assert row["passed"] or not row["required"], row
+        assert row["required"] == gates.required(row["task"]) and (row["passed"] or not row["required"]), row
+
+
+def test_required_are_the_default_tasks_the_development_tasks_and_the_sisters():
+    tasks = [name for name in twins() if gates.required(name)]
+    assert tasks == ["pocket_mrpc", "pocket_snli", "pocket_dev_paraphrase", "pocket_dev_nli"]
+    assert gates.required("sister tasks, nli")
+
+
+def test_held_out_pairs_share_no_first_meaning_with_rows_that_are_trained_or_reported_on():
+    def meanings(rows):
+        return {twin("pocket_snli").read(text, "sentence1")[0] for text in rows["sentence1"]}
+
+    held_out = gates.held_out_pairs("pocket_snli", 100)
+    assert held_out["label"].value_counts().tolist() == [100] * 3 and judge("pocket_snli", held_out)["label_right"].all()
+    for split in ("pool", "oracle", "test"):
+        assert not meanings(held_out) & meanings(draw("pocket_snli", split, gates.SEEDS[0], 2000))
 
 
 def test_one_gate_again():

@@ -262,7 +262,7 @@ def test_a_missing_model_is_refused(smoke, tmp_path):
     (tmp_path / "empty").mkdir()
     for name in (tmp_path / "nowhere", tmp_path / "empty", "./nowhere", "~/nowhere-at-all"):
         local = smoke.classifier.model_copy(update={"model": str(name), "n_words": None})
-        with pytest.raises(BackboneError, match="expected a folder with config.json"):
+        with pytest.raises(BackboneError, match="expected a folder with weights, config.json and a tokenizer"):
             pretrained.load_classifier(local, smoke.compute)
     remote = smoke.classifier.model_copy(update={"model": "nobody/no-such-model", "n_words": None})
     with pytest.raises(BackboneError, match="on the hub, in its cache or in a folder"):

@@ -1,4 +1,5 @@
-"""Pairs of the pocket tasks: every label is the oracle's, splits share nothing, words alone do not tell the labels."""
+"""Pairs of the pocket tasks: every label is the oracle's, splits share no first sentence and no pair, words alone do not
+tell the labels."""
 
 import doctest
 from collections import Counter

@@ -1,5 +1,7 @@
 """The search on the development tasks: its lines are possible, and what was found is for these lines."""
 
+from itertools import product
+
 import pandas as pd
 import pytest
 
@@ -28,7 +30,7 @@ def test_only_development_tasks_and_seeds_from_1000_are_searched():
     assert len(LINES["lines"]) <= 40
 
 
-def test_what_was_found_is_of_these_lines_and_seeds():
+def test_every_line_was_tried_on_both_tasks_with_these_seeds():
     found = pd.read_csv(search.FOUND)
-    assert set(found["line"]) <= set(LINES["lines"]) and set(found["task"]) <= set(search.TASKS)
+    assert set(zip(found["line"], found["task"], strict=True)) == set(product(LINES["lines"], search.TASKS))
     assert set(found["n"]) == {len(LINES["seeds"])} and not found[["line", "task", "what"]].duplicated().any()

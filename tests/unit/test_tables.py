@@ -5,7 +5,7 @@ import doctest
 import pandas as pd
 import pytest
 
-from dawgen_core.audit import tables
+from dawgen_core.audit import anatomy, tables
 from dawgen_core.data.profiles import load_profile
 from dawgen_core.params import PARAMS
 
@@ -194,3 +194,36 @@ def test_interval_by_pencil(values, expected):
 
 def test_examples():
     assert doctest.testmod(tables) == (0, 1)  # none failed of one
+
+
+# ---------------------------------------------------------------- the oracle's table
+
+
+def test_what_the_oracle_says_by_pencil():
+    # seed 13: fewgen 1 of 2 right, dawgen 2 of 2; seed 21: fewgen 1 of 1 (the other cannot be read), dawgen 1 of 2
+    verdicts = {("fewgen", 13): [True, False], ("dawgen", 13): [True, True],
+                ("fewgen", 21): [True, None], ("dawgen", 21): [True, False]}  # fmt: skip
+    sets = {("pocket_snli", seed, kind): pd.DataFrame({
+        "label": ["neutral"] * 2, "label_right": pd.Series(right, dtype=object), "wrong": "", "relation": "",
+        "in_grammar": [one is not None for one in right]}) for (kind, seed), right in verdicts.items()}  # fmt: skip
+    study = load_profile("pocket").model_copy(update={"tasks": ["pocket_snli"]})
+    table = tables.oracle(anatomy.judged(sets), study)
+    assert table["generator"].tolist() == ["FewGen", "DawGen", "DawGen minus FewGen"] * 2
+    # means 50 and 100, 100 and 50: sd 35.4; gains +50 and -50: mean 0, half interval 12.706 * 70.71 / sqrt(2)
+    assert table["pocket snli"].tolist() == [
+        "75.0 ± 35.4 (n=2)", "75.0 ± 35.4 (n=2)", "+0.0 (-635.31 to +635.31)",
+        "75.0 ± 35.4 (n=2)", "100.0 ± 0.0 (n=2)", "+25.0 (-292.66 to +342.66)",
+    ]  # fmt: skip
+
+
+def test_without_verdicts_the_oracle_says_nothing():
+    plain = pd.DataFrame({"label": ["neutral"], "sentence2": ["a b"]})
+    assert tables.oracle(anatomy.judged({("sick", 13, "mle"): plain}), load_profile("smoke")).empty
+
+
+def test_captions_of_the_pocket_world_say_what_its_classifier_met_before():
+    study = load_profile("pocket")
+    rows = pd.DataFrame({"task": study.tasks, "shown_as": ["a", "b"]})
+    assert "sister tasks in four other domains" in tables.caption(rows, study, "Table.")
+    study = load_profile("smoke")
+    assert "sister tasks" not in tables.caption(pd.DataFrame({"task": study.tasks, "shown_as": ["a", "b"]}), study, "Table.")
