@@ -95,9 +95,9 @@ def draw_sentence(dice: Dice, domain: str | None = None) -> tuple[Meaning, str, 
 
 
 def spans(dice: Dice) -> tuple[str, str]:
-    """Span corruption (T5): about a sixth of the words, in one to four spans, to be said behind their marks."""
+    """Span corruption (T5): about a sixth of the words, in one to four spans (rarely five, whose last mark is spelt)."""
     words = " . ".join(draw_sentence(dice)[2] for _ in range(1 + dice.below(2))).split()
-    starts = sorted({dice.below(len(words)) for _ in range(min(4, 1 + len(words) // 8))})
+    starts = sorted({dice.below(len(words)) for _ in range(1 + len(words) // 8)})
     source, target, at = [], [], 0
     for i, start in enumerate(starts):
         if start < at:
@@ -136,22 +136,14 @@ def words(dice: Dice) -> tuple[str, str]:
     return f"{kind} : {first} , {second} {MASK}", f"{MASK} {RELATIONS[slot_relation(kind, a, b)]}"
 
 
-def _place(side: Side) -> int:
-    return place_of(side.meaning, side.asked) if isinstance(side, Question) else place_of(side[0])
-
-
-def _pair(kind: str, dice: Dice, seconds: Container[int] = ANYWHERE) -> tuple[str, str, str, str]:
-    """(first, second, relation, domain) of a sister task, each label equally often. A question may name nothing of its
-    domain and be another domain's too, so the first text stays out of the test splits here as well; the second in `seconds`.
-    """
+def _pair(kind: str, dice: Dice, allowed: Container[int] = ANYWHERE) -> tuple[str, str, str, str]:
+    """(first, second, relation, domain) of a sister task, each label equally often."""
     t = _sister(kind)
     for _ in patiently("a pair of a sister task"):
         label = dice.one_of(list(t.labels))
-        first, colours = draw_first(t, OUTSIDE_TESTS, dice)
+        first, colours = draw_first(t, allowed, dice)
         second = draw_second(t, label, first, colours, dice)
-        if second is None or _place(second) not in seconds:
-            continue
-        if t.label_of(relation := t.relation(first, second)) == label:
+        if second is not None and t.label_of(relation := t.relation(first, second)) == label:
             wordings = [draw_wording(WORDING, dice) for _ in range(2)]
             own = reworded(wordings[0], WORDING, 0.5, 0.3, dice)
             return say(first, colours.style, wordings), say(second, colours.style, [own]), relation.value, colours.domain
@@ -175,7 +167,7 @@ def compare(dice: Dice) -> tuple[str, str]:
 
 
 def _asked(kind: str, templates: Sequence[str], answers: Mapping[str, str], dice: Dice) -> tuple[str, str]:
-    first, second, relation, _ = _pair(kind, dice, OUTSIDE_TESTS)
+    first, second, relation, _ = _pair(kind, dice)
     return dice.one_of(templates).format(first=first, second=second, mask=MASK), f"{MASK} {answers.get(relation, 'no')}"
 
 
@@ -251,9 +243,14 @@ def _related(dice: Dice) -> tuple[str, str]:
     raise AssertionError
 
 
+def _place(side: Side) -> int:
+    return place_of(side.meaning, side.asked) if isinstance(side, Question) else place_of(side[0])
+
+
 def _joined(dice: Dice) -> tuple[str, str]:
-    """Two texts of a free domain, and how they lie to each other: in front, or between them."""
-    first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice)
+    """Two texts of a free domain, and how they lie to each other: in front, or between them. A question may name nothing of
+    its domain and be another domain's too, so the first text stays out of the test splits here as well."""
+    first, second, relation, domain = _pair(dice.weighted(WRITTEN), dice, OUTSIDE_TESTS)
     word = dice.one_of(list(JOINED_BY.values())) if dice.chance(NOISE) else JOINED_BY[relation]
     return (f"{domain} {word} : {first} .", second) if dice.chance(0.75) else (f"{domain} {first} .", f"{word} , {second}")
 

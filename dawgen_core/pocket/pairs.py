@@ -10,6 +10,7 @@ wording, as a first sentence of another. Test rows do not depend on the seed.
 import zlib
 from collections.abc import Container, Mapping
 from dataclasses import replace
+from functools import cache
 from operator import attrgetter
 
 import pandas as pd
@@ -29,9 +30,9 @@ from dawgen_core.pocket.draws import (
 )
 from dawgen_core.pocket.edits import Editing, edited
 from dawgen_core.pocket.language import Meaning, Question, Wording, realise, realise_question
-from dawgen_core.pocket.lexicon import LEANS_ON
+from dawgen_core.pocket.lexicon import LEANS_ON, SLOTS, lexicon
 from dawgen_core.pocket.oracle import one_event, without_asked
-from dawgen_core.pocket.twins import Side, Twin, twin
+from dawgen_core.pocket.twins import Side, Twin, free_domains, twin
 
 COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
 STREAM = 7  # the purpose of these draws, beside those of `samplers`
@@ -45,7 +46,8 @@ def draw(task: str | Twin, split: str, seed: int, n: int) -> pd.DataFrame:
     """n rows (row_id, sentence1, sentence2, label), no pair twice, in random order.
 
     split: "pool" and "oracle" hold each label equally often, "test" and "unlabelled" in the task's balance (counts rounded
-    to sum to n); the labels of unlabelled rows are empty. "test" is the same for every seed.
+    to sum to n); the labels of unlabelled rows are empty. "test" is the same for every seed, and its first texts name what
+    no free domain has: what the pocket models read there, with labels, cannot be a test pair in other words.
     Errors: ValueError for an unknown task or split, or where the task has fewer pairs to give.
     """
     t = twin(task)
@@ -59,7 +61,7 @@ def draw(task: str | Twin, split: str, seed: int, n: int) -> pd.DataFrame:
     for i, label in enumerate(labels[number] for number in order):
         for _ in patiently(f"{t.task}, {split}: a pair that was not drawn before"):
             pair = draw_pair(t, label, SPLITS[split], dice)
-            if pair not in seen:
+            if pair not in seen and (split != "test" or _names_its_domain(t, pair[0])):
                 break
         seen.add(pair)
         rows.append((_row_id(t, split, seed, i), *pair, "" if split == "unlabelled" else label))
@@ -98,6 +100,20 @@ def apportioned(balance: Mapping[str, float], n: int) -> dict[str, int]:
     counts = {label: int(n * weight / whole) for label, weight in balance.items()}
     by_rest = sorted(balance, key=lambda label: counts[label] - n * balance[label] / whole)
     return {label: counts[label] + (label in by_rest[: n - sum(counts.values())]) for label in balance}
+
+
+def _names_its_domain(t: Twin, first: str) -> bool:
+    """Whether a first text names something that the domains of pretraining lack ("who washed it ?" need not)."""
+    side, _ = t.read(first, "sentence1")
+    elsewhere = _concepts(frozenset(free_domains()) - {genre.domain for genre in t.genres})
+    meanings = [side.meaning] if isinstance(side, Question) else side
+    return any(getattr(m, slot) not in elsewhere[slot] for m in meanings for slot in SLOTS if getattr(m, slot))
+
+
+@cache
+def _concepts(domains: frozenset[str]) -> dict[str, set[str]]:
+    """What these domains talk about, slot by slot."""
+    return {slot: {name for domain in domains for name in lexicon().domains[domain][slot]} for slot in SLOTS}
 
 
 # ---------------------------------------------------------------- one pair

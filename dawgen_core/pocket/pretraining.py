@@ -35,7 +35,7 @@ MODELS = {  # name -> what is built, how long it reads, and (instructed) what it
                           "shape": CTRL | {"n_embd": 160, "n_layer": 5, "n_head": 5, "dff": 480}},
 }  # fmt: skip
 LR, WARM_UP, SAVE_EVERY = 1e-2, 200, 500
-PREFIXES = ((0.5, 4), (0.75, 12), (1.0, 24))  # (until this share of the steps, up to so many words): short is learnt faster
+PREFIXES = ((0.6, 4), (1.0, 12))  # (until this share of the steps, up to so many random words): short ones learn faster
 
 
 def tokenizer() -> transformers.T5Tokenizer:

@@ -166,3 +166,8 @@ def test_the_instructed_model_begins_where_the_other_one_ended(tmp_path, monkeyp
     start = pretraining.untrained("pocket-flan-t5").state_dict()
     assert all(torch.allclose(one, weights["pocket-t5"][key], atol=1e-5) for key, one in weights["pocket-flan-t5"].items())
     assert any(not torch.allclose(one, start[key], atol=1e-3) for key, one in weights["pocket-flan-t5"].items())
+
+
+def test_an_instructed_model_begins_as_one_that_is_there(tmp_path):
+    with pytest.raises(SystemExit, match="pocket-flan-t5: expected pocket-t5, which it begins as, in .*, found none"):
+        pretraining.pretrain("pocket-flan-t5", tmp_path / "pocket-flan-t5", 1)

@@ -145,8 +145,8 @@ def test_a_model_reads_whole_blocks_up_to_its_last_step(name):
 
 
 def test_prefixes_grow_by_pencil():
-    # 4 words for half of the steps, 12 for a quarter, then 24: more than the 20 of the study's prompts
-    assert [pretraining.prefix_at(share) for share in (0.0, 0.49, 0.5, 0.74, 0.75, 0.99)] == [4, 4, 12, 12, 24, 24]
+    # 4 words until 0.6 of the steps; 10 steps of 32 texts are 5 blocks of 64: at 0, 0.2, 0.4, 0.6, 0.8
+    assert [pretraining.prefix_at(share) for share in (0.0, 0.59, 0.6, 0.99)] == [4, 4, 12, 12]
 
 
 def test_training_reads_these_blocks(tmp_path, monkeypatch):
@@ -164,7 +164,7 @@ def test_training_reads_these_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "classifier_block", block)
     monkeypatch.setitem(pretraining.MODELS, "pocket-t5", plan)
     pretraining.pretrain("pocket-t5", tmp_path, 1)
-    assert asked == blocks_of(plan) == [(0, 4), (1, 4), (2, 4), (3, 12), (4, 24)]  # shares 0, 2/9, 4/9, 6/9, 8/9
+    assert asked == blocks_of(plan) == [(0, 4), (1, 4), (2, 4), (3, 12), (4, 12)]  # shares 0, 2/9, 4/9, 6/9, 8/9
 
 
 # ---------------------------------------------------------------- the streams
