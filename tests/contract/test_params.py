@@ -84,11 +84,11 @@ def test_conditions_of_the_paper_profile():
 def test_oracle_rows_are_used_alone():
     profile = load_profile("pocket")
     per_seed = 1 + 1 + 3 * 3 + 1  # FT; real; three kinds x Table 3; oracle rows alone
-    found = conditions(profile, "pocket_snli", profile.seeds)
+    found = conditions(profile, "pocket_sick", profile.seeds)
     assert len(found) == 2 + 5 * per_seed == 62
     assert {method for _, generator, method in found if generator == "oracle"} == {"syn"}
     everything = profile.prompt_tuning.model_copy(update={"strategies": list(STRATEGIES)})
-    whole = conditions(profile.model_copy(update={"prompt_tuning": everything}), "pocket_snli", [13])
+    whole = conditions(profile.model_copy(update={"prompt_tuning": everything}), "pocket_sick", [13])
     assert [key for key in whole if key[1] == "oracle"] == [(13, "oracle", "syn")]
 
 
