@@ -93,7 +93,7 @@ def prefix_at(share: float) -> int:
 def pretrain(name: str, folder: Path, threads: int, device: str = "cpu") -> None:
     """Trains to the end, from the last save if there is one; the folder then holds what `from_pretrained` loads.
 
-    Same seed, machine, device and threads: same bytes. Errors: SystemExit where the model it begins as is not there yet.
+    Errors: SystemExit where the model it begins as is not there yet.
     """
     torch.set_num_threads(threads)
     plan, tokens, started = MODELS[name], tokenizer(), time.monotonic()

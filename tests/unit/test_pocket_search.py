@@ -34,3 +34,32 @@ def test_every_line_was_tried_on_both_tasks_with_these_seeds():
     found = pd.read_csv(search.FOUND)
     assert set(zip(found["line"], found["task"], strict=True)) == set(product(LINES["lines"], search.TASKS))
     assert set(found["n"]) == {len(LINES["seeds"])} and not found[["line", "task", "what"]].duplicated().any()
+
+
+def means(prefix: str) -> pd.DataFrame:
+    """Per line and task, in columns: what was found, mean over seeds."""
+    found = pd.read_csv(search.FOUND)
+    return found[found["line"].str.startswith(prefix)].pivot_table(index=["line", "task"], columns="what", values="mean")
+
+
+def test_the_generators_settings_are_those_of_the_rule_and_its_figures_are_found():
+    found = means("g")
+    kinds = {what.split()[0] for what in found}
+    share = pd.DataFrame({kind: found[f"{kind} label_right"] * found[f"{kind} in_grammar"] for kind in kinds})
+    share = share.stack().groupby(level="line").mean()
+    untuned, best = share[share.index.str.contains("untuned")].item(), share.drop("g12 untuned, the start of all kinds")
+    settings = load_profile("pocket").generator_tuning.model_dump()
+    chosen = LINES["lines"][best.idxmax()]["generator_tuning"]
+    assert best.idxmax().startswith("g13") and all(settings[key] == value for key, value in chosen.items())
+    text = search.LINES.read_text(encoding="utf-8")
+    assert f"g13 ({best.max():.3f})".replace("0.", ".") in text and f"{untuned:.3f} (g12)".replace("0.", ".") in text
+
+
+def test_the_figures_of_the_classifiers_rule_are_found():
+    ways = ["none real", "oracle syn", "dawgen syn", "dawgen paired", "dawgen paired_surgery"]
+    found = means("c")[ways].mean(axis=1)
+    said = [f"{found[line, task]:.3f}"[1:] for line in ("c07 rate 1", "c01 rate 0.3")
+            for task in ("pocket_dev_paraphrase", "pocket_dev_nli")]  # fmt: skip
+    text = " ".join(search.LINES.read_text(encoding="utf-8").replace("#", "").split())
+    assert "{} and {} against {} and {}".format(*said) in text
+
