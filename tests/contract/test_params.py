@@ -9,7 +9,7 @@ from dawgen_core.audit.ledger import conditions
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.params import PARAMS, STRATEGIES, ParamsError
 
-PROFILES = sorted(p.stem for p in PARAMS.glob("*.yaml"))
+PROFILES = sorted(p.stem for p in PARAMS.glob("*.yaml") if p.stem != "claims")
 TASKS = sorted(p.stem for p in (PARAMS / "tasks").glob("*.yaml"))
 PAPER_TASKS = ["qqp", "mrpc", "mnli", "snli", "qnli", "rte", "sick"]
 TITLES = ["QQP", "MRPC", "MNLI", "SNLI", "QNLI", "RTE", "SICK"]
