@@ -61,7 +61,9 @@ rule all:
         f"{RUN}/05_tables.json",
 
 
+# All pairs are written before the long jobs begin: those then fill the cores to the end, the longest first.
 rule generator_tuning:
+    priority: 2
     input:
         code("01_generator_tuning"),
         lambda w: settings(w.task),
@@ -81,6 +83,7 @@ rule generator_tuning:
 
 
 rule generation:
+    priority: 2
     input:
         code("02_generation"),
         lambda w: settings(w.task),
