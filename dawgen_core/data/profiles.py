@@ -21,7 +21,7 @@ R = TypeVar("R", bound=Record)
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping with unique keys. ParamsError names the file, the line and what was expected."""
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "claims")) or "none"
         raise ParamsError(f"expected a file at {path}, found none; known here: {known}")
     try:
         text = path.read_text(encoding="utf-8")
