@@ -93,18 +93,28 @@ class Classifier(Frozen):
         self, ids_BT: Tensor, kept_BT: Tensor, words_C: Tensor, prompts_BPD: Tensor | None = None
     ) -> Tensor:
         """Logits of the label words at the sentinel, [B, C] in float32 or wider; differentiable in prompts_BPD."""
-        states_BTD = self.embedding(ids_BT)
-        if prompts_BPD is not None:
-            states_BTD = torch.cat([prompts_BPD.to(states_BTD.dtype), states_BTD], dim=1)
-            kept_BT = torch.cat([kept_BT.new_ones(prompts_BPD.shape[:2]), kept_BT], dim=1)
-        encoded_BTD = self.model.encoder(inputs_embeds=states_BTD, attention_mask=kept_BT).last_hidden_state
+        return self.scores(self.at_mask(*self.behind(prompts_BPD, ids_BT, kept_BT)), words_C)
+
+    def behind(self, prompts_BPD: Tensor | None, ids_BT: Tensor, kept_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Input embeddings and mask of a text behind a soft prompt, if there is one."""
+        if prompts_BPD is None:
+            return self.embedding(ids_BT), kept_BT
+        inputs_BTD = torch.cat([prompts_BPD.to(self.embedding.weight.dtype), self.embedding(ids_BT)], dim=1)
+        return inputs_BTD, torch.cat([kept_BT.new_ones(prompts_BPD.shape[:2]), kept_BT], dim=1)
+
+    def at_mask(self, inputs_BTD: Tensor, kept_BT: Tensor, decoder_ids: list[int] | None = None) -> Tensor:
+        """The decoder's last state [B, D] at the sentinel, from input embeddings; differentiable in all of them."""
+        encoded_BTD = self.model.encoder(inputs_embeds=inputs_BTD, attention_mask=kept_BT).last_hidden_state
+        ids_1T = torch.tensor([decoder_ids or self.decoder_ids], device=inputs_BTD.device)
         decoded_BTD = self.model.decoder(
-            input_ids=torch.tensor([self.decoder_ids], device=ids_BT.device).expand(len(ids_BT), -1),
-            encoder_hidden_states=encoded_BTD, encoder_attention_mask=kept_BT, use_cache=False,
+            input_ids=ids_1T.expand(len(inputs_BTD), -1), encoder_hidden_states=encoded_BTD,
+            encoder_attention_mask=kept_BT, use_cache=False,
         ).last_hidden_state  # fmt: skip
-        at_mask_BD = decoded_BTD[:, -1]
-        if self.model.config.scale_decoder_outputs:
-            at_mask_BD = at_mask_BD * self.width**-0.5
+        scaled = self.model.config.scale_decoder_outputs
+        return decoded_BTD[:, -1] * self.width**-0.5 if scaled else decoded_BTD[:, -1]
+
+    def scores(self, at_mask_BD: Tensor, words_C: Tensor) -> Tensor:
+        """Logits [B, C] of words, in float32 or wider."""
         wide = torch.promote_types(at_mask_BD.dtype, torch.float32)
         return at_mask_BD.to(wide) @ self.model.lm_head.weight[words_C].to(wide).T
 

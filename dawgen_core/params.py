@@ -146,6 +146,7 @@ class Profile(Record):
     generation: Generation
     prompt_tuning: PromptTuning
     methods: dict[Name, dict[str, Any]]  # compared methods and their settings (dawgen_core/methods checks them)
+    transfer_from: dict[Name, Name] = {}  # task -> the task whose rows SPoT and OPTIMA learn from
 
     @model_validator(mode="after")
     def _possible(self) -> "Profile":

@@ -23,10 +23,14 @@ def imported_modules(source: str) -> set[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    inside = {name.removeprefix("dawgen_core.") for name in names if name.startswith("dawgen_core.")}
-    return {name for name in inside if _file(name).is_file()}
+        elif isinstance(node, ast.ImportFrom) and node.module:  # a module of a package, or what a package itself holds
+            parts = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= parts if all(map(_is_module, parts)) else parts | {node.module}
+    return {name.removeprefix("dawgen_core.") for name in names if _is_module(name)}
+
+
+def _is_module(name: str) -> bool:
+    return name.startswith("dawgen_core.") and _file(name.removeprefix("dawgen_core.")).is_file()
 
 
 def _file(module: str) -> Path:
@@ -63,3 +67,9 @@ def code_digest(notebook: str) -> str:
     files = {str(p.relative_to(ROOT)): digest(p) for p in files_behind(path)
              if p.parent.name not in ("audit", "app")}
     return digest_of([notebook_code(path), files])
+
+
+def modules_digest(*modules: str) -> str:
+    """Digest of package modules (dotted, without the package's name) and of all that they import."""
+    files = {_file(name) for module in modules for name in _closure(module)}
+    return digest_of({str(p.relative_to(ROOT)): digest(p) for p in files})

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from dawgen_core import backbones, methods, samplers
-from dawgen_core.data import pretrained
+from dawgen_core.data import lending, pretrained
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Backbone, Profile
 from dawgen_core.tasks import MASK, TaskError
@@ -24,6 +24,7 @@ def preflight(study: Profile, rows: TaskRows) -> pd.DataFrame:
     tokenizer = pretrained.load_tokenizer(study.classifier, rows.vocabulary() if study.classifier.is_tiny else ())
     if "hand_prompt" in methods.settings_of(study) and task.classifier.hand is None:
         raise TaskError(f"{task.task}: expected classifier.hand for the method hand_prompt, found none")
+    lending.check(study, task)
     for texts in filter(None, (task.classifier, task.classifier.hand)):
         for label in task.labels:
             backbones.word_id(tokenizer, texts.verbalizer[label], study.classifier.model)

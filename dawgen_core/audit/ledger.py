@@ -18,12 +18,13 @@ def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int 
     Ways to combine rows other than in pairs are Table 2's, which has FewGen and DawGen only; oracle rows are used alone.
     """
     kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
-    seeded = {name: methods.method(name).SEEDED for name in profile.methods}
+    seeded = {name: methods.method(name).module.SEEDED for name in profile.methods}
+    paired = {name: "dawgen" if "synthetic" in methods.method(name).reads else NO_GENERATOR for name in profile.methods}
     out: list[tuple[int | None, str, str]] = []
     if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
         out += [(None, NO_GENERATOR, name) for name in profile.methods if not seeded[name]]
     for seed in seeds:
-        out += [(seed, NO_GENERATOR, name) for name in profile.methods if seeded[name]]
+        out += [(seed, paired[name], name) for name in profile.methods if seeded[name]]
         for strategy in profile.prompt_tuning.strategies:
             generators = [NO_GENERATOR] if strategy == "real" else [k for k in kinds if _asked_for(strategy, k)]
             out += [(seed, generator, strategy) for generator in generators]

@@ -48,8 +48,9 @@ def condition(study: Profile, task: Task, runs: Runs, seed: int | None, generato
     used = [] if seed is None else [(runs.few_shot(task.task, seed), "few_shot")]
     used += [] if generator_kind == NO_GENERATOR else [(runs.synthetic(task.task, seed, generator_kind), "synthetic")]
     settings = study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"})
-    if method in study.methods:
-        settings = study.methods[method] | {key: settings[key] for key in ("max_tokens", "shorten")}
+    if method in study.methods:  # one that trains nothing has no budget
+        budget = settings if seed is not None else {key: settings[key] for key in ("max_tokens", "shorten")}
+        settings = {"method": study.methods[method], "budget": budget}
     return {"task": texts(task), "seed": seed, "generator": generator_kind, "method": method,
             "model": study.classifier.model_dump(), "settings": settings,
             "rows": {runs.name(folder): upstream(folder, kind) for folder, kind in used}}  # fmt: skip

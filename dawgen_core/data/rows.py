@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from dawgen_core import samplers
-from dawgen_core.data import files
+from dawgen_core.data import files, profiles
 from dawgen_core.data.sources import Hub, Rows
 from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
 from dawgen_core.pocket import pairs, verdicts
@@ -94,9 +94,12 @@ class TaskRows:
         return train, dev
 
     def vocabulary(self) -> list[str]:
-        """Texts that a tiny: model builds its vocabulary from: the task's own words first, then its training rows."""
+        """Texts that a tiny: model builds its vocabulary from: the task's own words first, the label words of the task it
+        transfers from, then its training rows."""
         pool, texts = self.pool(), self.task.generator
         own = [self.task.classifier.template.replace(MASK, ""), texts.control_code, texts.infix, *texts.prefix.values()]
+        if source := self.profile.transfer_from.get(self.task.task):
+            own += profiles.load_task(source).classifier.verbalizer.values()
         return [" ".join([*own, *self.task.classifier.verbalizer.values()]), *pool["sentence1"], *pool["sentence2"]]
 
     def first_sentences(self, n: int, generator: torch.Generator) -> tuple[list[str], list[str]]:
@@ -153,6 +156,38 @@ class TaskRows:
         if each is not None and counts != dict.fromkeys(self.task.labels, each):
             raise TaskError(f"{kind}, seed {seed}: expected {each} rows per label, found {dict(counts)}")
         return rows.groupby("label", sort=False).head(per_class).reset_index(drop=True)
+
+    def unlabelled(self, n: int) -> pd.DataFrame:
+        """At most n pairs of the task without their labels (""): none of the test set, none of a few-shot split."""
+        if self.source.twin:
+            return pairs.draw(self.source.twin, "unlabelled", 0, n)[ROW_COLUMNS]
+        held = {pair for seed in self.profile.seeds for part in self.few_shot(seed) for pair in _pairs(part)}
+        pool = self.pool()
+        free = pool[[pair not in held for pair in _pairs(pool)]]
+        order = torch.randperm(len(free), generator=samplers.seeded(0, samplers.SPLIT))[:n].tolist()
+        return free.iloc[order].reset_index(drop=True).assign(label="")
+
+    def adjacent(self, n: int) -> pd.DataFrame:
+        """At most n pairs of sentences that stand one after the other in unlabelled text (label ""): neighbouring lines of the
+        first sentences' file; in the pocket world, whose lines are drawn singly, both sentences of unlabelled pairs."""
+        if self.source.twin:
+            return pairs.draw(self.source.twin, "unlabelled", 1, n)[ROW_COLUMNS]
+        line = {i: text for text, i in self._first_lines.items()}
+        found = [(f"adjacent#{i}", line[i], line[i + 1], "") for i in sorted(line) if i + 1 in line]
+        order = torch.randperm(len(found), generator=samplers.seeded(1, samplers.SPLIT))[:n].tolist()
+        return pd.DataFrame([found[i] for i in order], columns=ROW_COLUMNS)
+
+    def plenty(self, per_class: int, dev_per_class: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """(train, dev) of this task as the source of another: that many rows of each label, or half of what there is."""
+        if self.source.twin:
+            n = (per_class + dev_per_class) * len(self.task.labels)
+            rows = pairs.draw(self.source.twin, "oracle", 0, n)[ROW_COLUMNS]
+        else:
+            rows = self.pool().sample(frac=1, random_state=0)
+        parts = [part for _, part in rows.groupby("label", sort=False)]
+        n_dev = min(dev_per_class, *(len(part) // 2 for part in parts))
+        dev, train = pd.concat([p[:n_dev] for p in parts]), pd.concat([p[n_dev : n_dev + per_class] for p in parts])
+        return train.reset_index(drop=True), dev.reset_index(drop=True)
 
     def verdicts(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What the oracle says of labelled pairs: in_grammar, label_right, relation, wrong (slots, joined by commas).

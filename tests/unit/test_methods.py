@@ -1,6 +1,7 @@
 """The compared methods: one signature for all, settings checked by name, FT learns in a copy."""
 
 import inspect
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +13,8 @@ from dawgen_core.methods.given import Given
 from dawgen_core.params import ParamsError, Record
 from dawgen_core.tasks import MASK, ClassifierTexts, TaskError
 
-FT = fine_tuning.Settings(lr=3e-3, weight_decay=0.01, steps=40, eval_every=10, batch_per_class=4)
+FT = fine_tuning.Settings(lr=3e-3, weight_decay=0.01)
+BUDGET = {"steps": 40, "eval_every": 10, "batch_real_per_class": 4}
 HAND = ClassifierTexts(template="{second} or {first} ? [MASK]", verbalizer={"not_equivalent": "no", "equivalent": "yes"})
 
 
@@ -20,11 +22,15 @@ HAND = ClassifierTexts(template="{second} or {first} ? [MASK]", verbalizer={"not
 def given(smoke, mrpc, mrpc_rows, classifier) -> Given:
     """The few rows of seed 13; what is learnt is asked of the training rows."""
     train, dev = mrpc_rows.few_shot(13)
-    return Given(mrpc, classifier, train, dev, train, 13, smoke.prompt_tuning)
+    return Given(mrpc, classifier, train, dev, train, 13, smoke.prompt_tuning.model_copy(update=BUDGET))
 
 
 def changed(given: Given, **change) -> Given:
     return Given(**{name: getattr(given, name) for name in Given.__dataclass_fields__} | change)
+
+
+def within(given: Given, **budget) -> Given:
+    return changed(given, limits=given.limits.model_copy(update=budget))
 
 
 def with_hand(given: Given, hand: ClassifierTexts | None) -> Given:
@@ -43,19 +49,24 @@ def accuracy(given: Given, logits_BC: torch.Tensor, rows: pd.DataFrame) -> float
 # ---------------------------------------------------------------- the registry and its settings
 
 
-def test_what_there_is():
-    assert methods.METHODS == {"prompting": prompting, "hand_prompt": hand_prompt, "fine_tuning": fine_tuning}
-
-
 @pytest.mark.parametrize("name", methods.METHODS)
 def test_every_method_has_the_same_face(name):
-    one = methods.method(name)
-    assert issubclass(one.Settings, Record) and isinstance(one.SEEDED, bool) and one.__doc__
-    assert list(inspect.signature(one.run).parameters) == ["given", "settings"]
+    row = methods.method(name)
+    one = row.module
+    assert issubclass(one.Settings, Record) and isinstance(one.SEEDED, bool) and len(one.__doc__) > 60
+    assert list(inspect.signature(one.run).parameters) == ["given", "settings"] and "Trainable numbers" in one.run.__doc__
+    assert set(row.reads) <= {"unlabelled", "adjacent", "source", "synthetic"} and row.title and row.trains and row.source
 
 
-def test_only_ft_draws_at_random():
-    assert [name for name, one in methods.METHODS.items() if one.SEEDED] == ["fine_tuning"]
+def test_one_short_file_each():
+    files = {p.stem for p in Path(methods.__file__).parent.glob("*.py")} - {"__init__", "given", "learner", "prompted"}
+    assert files == {row.file for row in methods.METHODS.values()}
+    assert max(len(Path(row.module.__file__).read_text().splitlines()) for row in methods.METHODS.values()) <= 120
+
+
+def test_who_draws_nothing_at_random():
+    assert [n for n, row in methods.METHODS.items() if not row.module.SEEDED] == [
+        "prompting", "calibrated_prompting", "hand_prompt"]  # fmt: skip
 
 
 def test_settings_are_checked_records(smoke):
@@ -65,30 +76,27 @@ def test_settings_are_checked_records(smoke):
 
 
 WRONG = {
-    "no such method": ("promting", {}, "methods: expected some of prompting, hand_prompt, fine_tuning, found 'promting'"),
+    "no such method": ("promting", {}, "methods: expected some of prompting, .*, found 'promting'"),
     "unknown key": ("fine_tuning", {"rate": 1.0}, "methods.fine_tuning.rate: Extra inputs are not permitted, found 1.0"),
     "a key where none is": ("prompting", {"lr": 1.0}, "methods.prompting.lr: Extra inputs are not permitted, found 1.0"),
     "negative rate": ("fine_tuning", {"lr": -1.0}, "methods.fine_tuning.lr: .*greater than 0, found -1.0"),
     "text for a number": ("fine_tuning", {"lr": "5e-3"}, "methods.fine_tuning.lr: .*valid number, found '5e-3'"),
-    "a number for a whole one": ("fine_tuning", {"steps": 2.5}, "methods.fine_tuning.steps: .*integer, found 2.5"),
-    "no step": ("fine_tuning", {"steps": 0}, "methods.fine_tuning.steps: .*greater than or equal to 1, found 0"),
+    "a number for a whole one": ("lora", {"rank": 2.5}, "methods.lora.rank: .*integer, found 2.5"),
+    "no step": ("spot", {"source_steps": 0}, "methods.spot.source_steps: .*greater than or equal to 1, found 0"),
 }
 
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_wrong_settings_are_named(kind, smoke):
     name, values, message = WRONG[kind]
-    values = FT.model_dump() | values if name == "fine_tuning" else values
+    values = smoke.methods.get(name, {}) | values
     with pytest.raises(ParamsError, match=message):
         methods.settings_of(smoke.model_copy(update={"methods": {name: values}}))
 
 
 def test_every_wrong_setting_is_listed(smoke):
-    values = FT.model_dump() | {"lr": 0.0, "steps": 0}
-    del values["eval_every"]
-    message = r"(?s)fine_tuning.lr: .*fine_tuning.steps: .*fine_tuning.eval_every: Field required"
-    with pytest.raises(ParamsError, match=message):
-        methods.settings_of(smoke.model_copy(update={"methods": {"fine_tuning": values}}))
+    with pytest.raises(ParamsError, match=r"(?s)fine_tuning.lr: .*fine_tuning.weight_decay: Field required"):
+        methods.settings_of(smoke.model_copy(update={"methods": {"fine_tuning": {"lr": 0.0}}}))
 
 
 # ---------------------------------------------------------------- methods without training
@@ -168,20 +176,19 @@ def test_ft_is_its_seed(given, tuned):
 def test_best_is_the_first_highest_accuracy_on_dev(given):
     """Dev rows stand as test rows, so that `best` must score what was said of it."""
     asked = changed(given, test=given.dev)
-    every = fine_tuning.run(asked, FT.model_copy(update={"steps": 6, "eval_every": 2}))
-    assert list(every.logits) == ["best", "last"] and set(every.metrics) == {"dev_best", "best_step"}
+    every = fine_tuning.run(within(asked, steps=6, eval_every=2), FT)
+    assert list(every.logits) == ["best", "last"] and set(every.metrics) == {"dev_best", "best_step", "n_shortened"}
     assert every.metrics["best_step"] in (1, 3, 5)  # counted from 0
     assert accuracy(given, every.logits["best"], given.dev) == every.metrics["dev_best"]
     assert accuracy(given, every.logits["last"], given.dev) <= every.metrics["dev_best"]
-    once = fine_tuning.run(asked, FT.model_copy(update={"steps": 6, "eval_every": 50}))  # asked at the last step only
+    once = fine_tuning.run(within(asked, steps=6, eval_every=50), FT)  # asked at the last step only
     assert once.metrics["best_step"] == 5 and torch.equal(once.logits["best"], once.logits["last"])
     assert torch.equal(once.logits["last"], every.logits["last"])
 
 
 def test_equal_accuracy_on_dev_keeps_the_earlier_weights(given):
     """A rate too small to move any answer: all evaluations are equal, and the first one stands."""
-    still = FT.model_copy(update={"lr": 1e-9, "steps": 6, "eval_every": 2})
-    found = fine_tuning.run(given, still)
+    found = fine_tuning.run(within(given, steps=6, eval_every=2), FT.model_copy(update={"lr": 1e-9}))
     assert found.metrics["best_step"] == 1
     untrained = given.encoded(given.test, template_of_ft(given))
     (start,) = tuning.predict(None, [untrained], given.classifier, given.words(), 7)
@@ -194,12 +201,12 @@ def template_of_ft(given: Given) -> ClassifierTexts:
 
 def test_ft_has_no_template_of_a_task(given):
     """Both sentences and [MASK]: another template of the task changes nothing, other words do."""
-    few = FT.model_copy(update={"steps": 2})
-    found = fine_tuning.run(given, few)
+    given = within(given, steps=2)
+    found = fine_tuning.run(given, FT)
     for texts, same in (({"template": "is {second} {first} ? [MASK]"}, True),
                         ({"verbalizer": {"not_equivalent": "yes", "equivalent": "no"}}, False)):  # fmt: skip
         task = given.task.model_copy(update={"classifier": given.task.classifier.model_copy(update=texts)})
-        other = fine_tuning.run(changed(given, task=task), few)
+        other = fine_tuning.run(changed(given, task=task), FT)
         assert torch.equal(found.logits["last"], other.logits["last"]) == same
 
 
@@ -212,5 +219,5 @@ def test_weights_decay_in_matrices_only(given, monkeypatch):
         return real(groups, **options)
 
     monkeypatch.setattr(torch.optim, "AdamW", watched)
-    fine_tuning.run(given, FT.model_copy(update={"steps": 1}))
+    fine_tuning.run(within(given, steps=1), FT)
     assert seen == [([(0.01, {2}), (0.0, {1})], {"lr": 3e-3})]
