@@ -105,10 +105,9 @@ class Classifier(Frozen):
     def at_mask(self, inputs_BTD: Tensor, kept_BT: Tensor, decoder_ids: list[int] | None = None) -> Tensor:
         """The decoder's last state [B, D] at the sentinel, from input embeddings; differentiable in all of them."""
         encoded_BTD = self.model.encoder(inputs_embeds=inputs_BTD, attention_mask=kept_BT).last_hidden_state
-        ids_1T = torch.tensor([decoder_ids or self.decoder_ids], device=inputs_BTD.device)
         decoded_BTD = self.model.decoder(
-            input_ids=ids_1T.expand(len(inputs_BTD), -1), encoder_hidden_states=encoded_BTD,
-            encoder_attention_mask=kept_BT, use_cache=False,
+            input_ids=torch.tensor([decoder_ids or self.decoder_ids], device=kept_BT.device).expand(len(kept_BT), -1),
+            encoder_hidden_states=encoded_BTD, encoder_attention_mask=kept_BT, use_cache=False,
         ).last_hidden_state  # fmt: skip
         scaled = self.model.config.scale_decoder_outputs
         return decoded_BTD[:, -1] * self.width**-0.5 if scaled else decoded_BTD[:, -1]

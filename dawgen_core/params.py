@@ -147,6 +147,7 @@ class Profile(Record):
     prompt_tuning: PromptTuning
     methods: dict[Name, dict[str, Any]]  # compared methods and their settings (dawgen_core/methods checks them)
     transfer_from: dict[Name, Name] = {}  # task -> the task whose rows SPoT and OPTIMA learn from
+    first_seeds: dict[str, Positive] = {}  # METHOD or GENERATOR/METHOD -> it is run on the first n seeds only
 
     @model_validator(mode="after")
     def _possible(self) -> "Profile":
@@ -175,8 +176,7 @@ class Profile(Record):
         return self
 
     def seed_groups(self) -> list[list[int]]:
-        """The unit of work: groups of seeds whose prompts are tuned together. A smaller one comes first: Snakemake starts
-        with the jobs listed last, and the longest should not be left to the end."""
+        """The unit of work: groups of seeds whose prompts are tuned together; a smaller one comes first."""
         size, first = self.seeds_per_job, len(self.seeds) % self.seeds_per_job
         whole = [self.seeds[i : i + size] for i in range(first, len(self.seeds), size)]
         return ([self.seeds[:first]] if first else []) + whole

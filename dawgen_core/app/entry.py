@@ -36,6 +36,8 @@ def marks(name: str) -> pd.DataFrame:
         mark, _, note = comment.partition(":")
         shown = yaml.safe_load(yaml.serialize(node))
         rows[path] = {"key": path, "value": str(shown), "mark": mark if mark in MARKS else "", "note": note.strip()}
+        if shown is None and "." in path:  # inside a section, null takes an entry away
+            del rows[path]
 
     walk(yaml.compose(profile_path(name).read_text(encoding="utf-8")), "")
     return pd.DataFrame(rows.values())

@@ -59,14 +59,13 @@ def files_behind(path: Path) -> list[Path]:
 
 
 def code_digest(notebook: str) -> str:
-    """Digest of a notebook's code cells and of the package files behind them: edited code is a new input.
+    """Digest of a notebook's code cells and of the package files that make its results: edited code is a new input.
 
-    audit/ and app/ are left out: they look at results and never make them.
+    audit/ and app/ are left out, and what they alone import: they look at results and never make them.
     """
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    files = {str(p.relative_to(ROOT)): digest(p) for p in files_behind(path)
-             if p.parent.name not in ("audit", "app")}
-    return digest_of([notebook_code(path), files])
+    code = notebook_code(ROOT / "notebooks" / f"{notebook}.ipynb")
+    makers = [name for name in imported_modules(code) if name.partition(".")[0] not in ("audit", "app")]
+    return digest_of([code, modules_digest(*makers)])
 
 
 def modules_digest(*modules: str) -> str:

@@ -26,7 +26,7 @@ def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> in
     run = Runs.of(profile).root
     run.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--resources", "gpu=1", "--nolock",
-               "--rerun-incomplete", "--quiet", "rules", "host", *more,
+               "--rerun-incomplete", "--quiet", "rules", "host", *_longest_first(profile), *more,
                "--config", f"profile={profile_name}", f"kernel={kernel}"]  # fmt: skip
     print(announced(profile_name), flush=True)
     untouched, started = not any(run.glob("*/*.json")), time.monotonic()
@@ -45,6 +45,14 @@ def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> in
             print("\n" + (run / "tables" / table).read_text(encoding="utf-8"))
         print(f"Read next: {run}/notebooks (executed), {run}/tables, {run}/figures")
     return code
+
+
+def _longest_first(profile: params.Profile) -> list[str]:
+    """Snakemake's option that puts the largest groups of seeds first, with all they need: no long job is left to the end."""
+    groups, runs = profile.seed_groups(), Runs.of(profile)
+    large = [group for group in groups if len(group) > min(map(len, groups))]
+    indices = [runs.index(task, "04_prompt_tuning", group) for task in profile.tasks for group in large]
+    return ["--prioritize", *(str(path.relative_to(params.ROOT)) for path in indices)] if large else []
 
 
 def announced(profile_name: str) -> str:

@@ -15,7 +15,7 @@ COMBINATIONS = ("pooled", "pooled_smoothed", "real_then_syn", "syn_then_real")
 def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int | None, str, str]]:
     """All (seed, generator, method) that `profile` asks for on a task, in table order.
 
-    Ways to combine rows other than in pairs are Table 2's, which has FewGen and DawGen only; oracle rows are used alone.
+    Ways to combine rows other than in pairs are Table 2's, for MLE, FewGen and DawGen only; oracle rows are used alone.
     """
     kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
     seeded = {name: methods.method(name).module.SEEDED for name in profile.methods}
@@ -24,17 +24,23 @@ def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int 
     if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
         out += [(None, NO_GENERATOR, name) for name in profile.methods if not seeded[name]]
     for seed in seeds:
-        out += [(seed, paired[name], name) for name in profile.methods if seeded[name]]
+        own = [(seed, paired[name], name) for name in profile.methods if seeded[name]]
         for strategy in profile.prompt_tuning.strategies:
             generators = [NO_GENERATOR] if strategy == "real" else [k for k in kinds if _asked_for(strategy, k)]
-            out += [(seed, generator, strategy) for generator in generators]
+            own += [(seed, generator, strategy) for generator in generators]
+        out += [key for key in own if _has_seed(profile, *key)]
     return out
+
+
+def _has_seed(profile: Profile, seed: int, generator: str, method: str) -> bool:
+    n = profile.first_seeds.get(f"{generator}/{method}", profile.first_seeds.get(method, len(profile.seeds)))
+    return seed in profile.seeds[:n]
 
 
 def _asked_for(strategy: str, kind: str) -> bool:
     if kind == ORACLE:
         return strategy == "syn"
-    return strategy not in COMBINATIONS or kind in ("fewgen", "dawgen")
+    return strategy not in COMBINATIONS or kind in ("mle", "fewgen", "dawgen")
 
 
 def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """What compared methods may read beside the few-shot rows, and where they keep what all seeds share."""
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 
@@ -72,6 +73,7 @@ class Lender:
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if not artifacts.done(folder, "condition", inputs):
                 artifacts.begin(folder)
+                started = time.perf_counter()
                 artifacts.write_tensors(folder / "weights.safetensors", make())
-                artifacts.finish(folder, "condition", inputs, {}, {})
+                artifacts.finish(folder, "condition", inputs, {}, {"seconds": round(time.perf_counter() - started, 3)})
             return artifacts.read_tensors(folder / "weights.safetensors")

@@ -82,12 +82,15 @@ def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     return _overlay(_merged(base, (*seen, name)), values) if isinstance(base, str) else values
 
 
-def _overlay(base: dict, top: dict) -> dict:
+def _overlay(base: dict, top: dict, inside: bool = False) -> dict:
+    """top over base, section by section; inside a section, null takes an entry away."""
     whole = ("classifier", "generator", "extra_synthetic")  # a backbone is replaced, never mixed
     out = dict(base)
     for key, value in top.items():
         nested = key not in whole and isinstance(value, dict) and isinstance(base.get(key), dict)
-        out[key] = _overlay(base[key], value) if nested else value
+        out[key] = _overlay(base[key], value, inside=True) if nested else value
+        if inside and value is None:
+            del out[key]
     return out
 
 

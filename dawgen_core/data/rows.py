@@ -168,8 +168,8 @@ class TaskRows:
         return free.iloc[order].reset_index(drop=True).assign(label="")
 
     def adjacent(self, n: int) -> pd.DataFrame:
-        """At most n pairs of sentences that stand one after the other in unlabelled text (label ""): neighbouring lines of the
-        first sentences' file; in the pocket world, whose lines are drawn singly, both sentences of unlabelled pairs."""
+        """At most n pairs of sentences that stand one after the other in unlabelled text (label ""): neighbouring lines of
+        the first sentences' file; in the pocket world, whose lines are drawn singly, both sentences of unlabelled pairs."""
         if self.source.twin:
             return pairs.draw(self.source.twin, "unlabelled", 1, n)[ROW_COLUMNS]
         line = {i: text for text, i in self._first_lines.items()}

@@ -71,7 +71,7 @@ METHODS = {  # in the order of the tables
     "pft_soft_prompt": Method(pft_soft_prompt, "PFT + soft prompt", "the whole model and a soft prompt", "Table 1"),
     "pet": Method(pet, "PET", "a whole model per pattern, a final one", "Schick and Schuetze 2021"),
     "pet_weighted": Method(pet, "PET, weighted", "a whole model per pattern, a final one", "Schick and Schuetze 2021"),
-    "soft_verbalizer": Method(soft_verbalizer, "Prompt Tuning + soft verbalizer", "a soft prompt, a row per class", "WARP 2021"),
+    "soft_verbalizer": Method(soft_verbalizer, "PT + soft verbalizer", "a soft prompt, a row per class", "WARP 2021"),
     "p_tuning": Method(p_tuning, "P-tuning", "a BiLSTM that writes pseudo tokens", "Liu et al. 2021"),
     "prefix_tuning": Method(prefix_tuning, "Prefix-tuning", "an MLP that writes keys and values", "Li and Liang 2021"),
     "lora": Method(lora, "LoRA", "low-rank additions", "Hu et al. 2022 (peft)"),

@@ -36,6 +36,16 @@ class Learner:
     encoded: Callable[[pd.DataFrame], EncodedPairs]
     answer: Callable[[list[list[int]]], Tensor]
     model: torch.nn.Module | None = None
+    tokens: int = 0  # read so far to learn from
+
+    def __post_init__(self):
+        answer = self.answer
+
+        def counted(ids: list[list[int]]) -> Tensor:
+            self.tokens += sum(map(len, ids)) if torch.is_grad_enabled() else 0
+            return answer(ids)
+
+        self.answer = counted
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the weights."""
@@ -115,7 +125,7 @@ def learn(
     learner.load(best)
     logits = {"best": last if best_step == step else learner.answers(test, limits.eval_batch_size), "last": last}
     metrics = {"dev_best": best_dev, "best_step": best_step, "n_shortened": test.n_shortened}
-    metrics |= {"conflict": sum(conflicts) / len(conflicts)} if conflicts else {}
+    metrics |= {"tokens": learner.tokens} | ({"conflict": sum(conflicts) / len(conflicts)} if conflicts else {})
     return Outcome(logits, sum(w.numel() for w in weights), metrics, best)
 
 

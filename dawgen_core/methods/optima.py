@@ -70,6 +70,7 @@ def smoothed(given: Given, settings: Settings, target_ids: list[list[int]]) -> d
 
     def next_losses() -> tuple[Tensor]:
         batch = next(stream)
+        learner.tokens += 3 * sum(map(len, batch.ids))  # clean, to find the perturbation, perturbed
         clean_BD = state(batch.ids, prompt_PD)
         scores_BC = classifier.scores(clean_BD, words_C)
         fixed_BC = scores_BC.detach().log_softmax(-1)

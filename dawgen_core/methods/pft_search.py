@@ -10,7 +10,6 @@ import itertools
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from dawgen_core import tuning
 from dawgen_core.methods import fine_tuning

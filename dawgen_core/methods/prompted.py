@@ -1,10 +1,13 @@
 """Soft prompts from other starts: Algorithm 2 for one prompt, as every transfer method ends."""
 
+from itertools import islice
+
 import torch
 from torch import Tensor
 
 from dawgen_core import tuning
 from dawgen_core.methods.given import Given, Outcome
+from dawgen_core.params import PromptTuning
 from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tasks import Task
 
@@ -21,10 +24,18 @@ def tune_from(start_PD: Tensor, given: Given, strategy: str = "real", second: En
         raise tuning.DivergedError(one.error)
     both_2PD = torch.stack([one.best_PD, one.last_PD])
     best, last = tuning.predict(both_2PD, [test, test], given.classifier, words_C, given.limits.eval_batch_size)
-    metrics = {"dev_best": one.best_dev_accuracy, "best_step": one.best_step, "n_shortened": test.n_shortened}
+    metrics = {"dev_best": one.best_dev_accuracy, "best_step": one.best_step, "n_shortened": test.n_shortened,
+               "tokens": tokens_read(condition, given.limits)}  # fmt: skip
     conflicts = [row["conflict"] for row in one.trace if row["conflict"] == row["conflict"]]
     metrics |= {"conflict": sum(conflicts) / len(conflicts)} if conflicts else {}
     return Outcome({"best": best, "last": last}, one.best_PD.numel(), metrics, {"soft_prompt": one.best_PD})
+
+
+def tokens_read(condition: tuning.Condition, settings: PromptTuning) -> int:
+    """Tokens of the rows of all steps, the prompt before each row included."""
+    steps = islice(tuning.batches(condition, settings), settings.steps)
+    rows = [ids for pair in steps for part in pair if part is not None for ids in part.ids]
+    return sum(map(len, rows)) + settings.prompt_tokens * len(rows)
 
 
 def tuned_on(start_PD: Tensor, given: Given, rows: EncodedPairs, dev: EncodedPairs, words_C: Tensor, steps: int) -> Tensor:

@@ -3,29 +3,34 @@
 Each line of search.yaml is a configuration: what it changes of the profile. Where it asks for `generator`, the oracle says
 how many labels are right and how many sentences are of the language; where it asks for `classifier`, prompts are tuned on
 rows of the profile's own generators and asked on the development tasks' own test pairs. All that was found: search.csv.
+The compared methods' few settings are tried likewise: methods.yaml, methods.csv.
 """
 
+import json
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from dawgen_core import generation, prompts, samplers, tuning
-from dawgen_core.artifacts import digest_of, replacing, write_table
+from dawgen_core import generation, methods, prompts, samplers, tuning
+from dawgen_core.artifacts import Runs, digest_of, replacing, write_table
 from dawgen_core.backbones import word_id
-from dawgen_core.data import pretrained, recipes, synthetic
+from dawgen_core.data import lending, pretrained, recipes, synthetic
 from dawgen_core.data.encoding import encode_pairs
 from dawgen_core.data.profiles import load_profile, load_task, read_yaml
 from dawgen_core.data.rows import TaskRows
+from dawgen_core.methods.given import Given
 from dawgen_core.params import ROOT, Profile
 from dawgen_core.pocket import pairs
 from dawgen_core.tasks import Task
 
 TASKS = ("pocket_dev_paraphrase", "pocket_dev_nli")
 LINES, FOUND = Path(__file__).with_name("search.yaml"), Path(__file__).with_name("search.csv")
+METHOD_LINES, METHODS_FOUND = Path(__file__).with_name("methods.yaml"), Path(__file__).with_name("methods.csv")
 KINDS = ("mle", "fewgen", "dawgen")
 WAYS = ("syn", "paired", "paired_surgery")
 
@@ -110,6 +115,23 @@ def try_out(name: str, line: dict, task_name: str, seeds: list[int]) -> list[dic
              "n": len(values)} for what, values in found.items()]  # fmt: skip
 
 
+def try_method(name: str, values: dict, task_name: str, lines: dict) -> dict:
+    """One compared method under these settings on one task: accuracy on 1,000 test rows, mean over the seeds."""
+    torch.set_num_threads(1)
+    task, study = load_task(task_name), load_profile("pocket").model_copy(update={"transfer_from": lines["transfer_from"]})
+    rows, classifier = TaskRows(task, study), pretrained.load_classifier(study.classifier, study.compute)
+    test, found, module = pairs.draw(task.task, "test", 0, 1000), [], methods.method(name).module
+    lender = lending.Lender(rows, study, Runs(ROOT / "runs" / "pocket-search"), classifier.name, lambda _: "")
+    for seed in lines["seeds"]:
+        lent = replace(lender.lend(seed), once=lambda *asked: asked[-1]())
+        given = Given(task, classifier, *rows.few_shot(seed), test, seed, study.prompt_tuning, lent)
+        scores_BC = module.run(given, module.Settings.model_validate(values)).logits["best"]
+        found.append((scores_BC.argmax(-1) == torch.tensor(given.numbers(test))).double().mean().item())
+    accuracy = pd.Series(found)
+    return {"method": name, "settings": json.dumps(values), "task": task_name, "mean": accuracy.mean(), "sd": accuracy.std(),
+            "n": len(found)}  # fmt: skip
+
+
 def kept(task: Task, kind: str, seed: int) -> Path:
     """Where the rows of the profile's own generators, under its settings, are kept for the classifiers' lines."""
     study = load_profile("pocket")
@@ -130,20 +152,29 @@ def write_rows(task_name: str, seeds: list[int]) -> None:
 def main(cores: int) -> None:
     """Runs the lines that have no result yet, printing each."""
     lines = read_yaml(LINES)
-    seeds, table = lines["seeds"], pd.DataFrame(columns=["line", "task"])
-    if FOUND.is_file():
-        table = pd.read_csv(FOUND)
-    done = set(zip(table["line"], table["task"], strict=True))
+    seeds, done = lines["seeds"], _done(FOUND, ["line", "task"])
     todo = [(name, line, task) for name, line in lines["lines"].items() for task in TASKS if (name, task) not in done]
+    asked = read_yaml(METHOD_LINES)
+    done = _done(METHODS_FOUND, ["method", "settings", "task"])
+    tries = [(name, values, task, asked) for name, several in asked["lines"].items() for values in several for task in TASKS
+             if (name, json.dumps(values), task) not in done]  # fmt: skip
     with ProcessPoolExecutor(cores) as pool:
         if any(line["asks"] == "classifier" for _, line, _ in todo):
             list(pool.map(write_rows, TASKS, [seeds] * len(TASKS)))
-        for future in as_completed([pool.submit(try_out, *one, seeds) for one in todo]):
-            rows = pd.DataFrame(future.result()).round(4)
-            table = pd.concat([table, rows], ignore_index=True).sort_values(["line", "task"], kind="stable")
-            with replacing(FOUND) as part:
-                table.to_csv(part, index=False, lineterminator="\n")
+        running = {pool.submit(try_out, *one, seeds): (FOUND, ["line", "task"]) for one in todo}
+        running |= {pool.submit(try_method, *one): (METHODS_FOUND, ["method", "settings", "task"]) for one in tries}
+        for future in as_completed(running):
+            path, key = running[future]
+            found = future.result()
+            rows = pd.DataFrame(found if isinstance(found, list) else [found]).round(4)
+            table = pd.concat([pd.read_csv(path), rows], ignore_index=True) if path.is_file() else rows
+            with replacing(path) as part:
+                table.sort_values(key, kind="stable").to_csv(part, index=False, lineterminator="\n")
             print(rows.to_string(index=False, header=False), flush=True)
+
+
+def _done(path: Path, key: list[str]) -> set[tuple]:
+    return set(pd.read_csv(path)[key].itertuples(index=False, name=None)) if path.is_file() else set()
 
 
 if __name__ == "__main__":

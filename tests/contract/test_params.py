@@ -7,6 +7,7 @@ import pytest
 from dawgen_core.app import entry
 from dawgen_core.audit.ledger import conditions
 from dawgen_core.data.profiles import load_profile, load_task
+from dawgen_core.methods import METHODS
 from dawgen_core.params import PARAMS, STRATEGIES, ParamsError
 
 PROFILES = sorted(p.stem for p in PARAMS.glob("*.yaml") if p.stem != "claims")
@@ -76,9 +77,11 @@ def test_two_tasks_have_embedded_rows():
 
 def test_conditions_of_the_paper_profile():
     profile = load_profile("paper")
-    per_seed = 1 + 1 + 3 * 3 + 2 * 4  # FT; real; three kinds x Table 3; FewGen, DawGen x the four other ways of Table 2
+    methods = sum(METHODS[name].module.SEEDED for name in profile.methods)
+    assert set(profile.methods) == set(METHODS) - {"hand_prompt"}
+    per_seed = methods + 1 + 3 * 3 + 3 * 4  # real; three kinds x Table 3, x the four other ways of Table 2
     assert profile.tasks == PAPER_TASKS and len(profile.seeds) == 5
-    assert len(conditions(profile, "mrpc", profile.seeds)) == 1 + 5 * per_seed == 96
+    assert len(conditions(profile, "mrpc", profile.seeds)) == 2 + 5 * per_seed == 232
 
 
 def test_oracle_rows_are_used_alone():
