@@ -14,16 +14,17 @@ def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
     profile = profiles.load_profile(profile_name)
     runs = artifacts.Runs.of(profile)
     made = {}
-    for kind, folder in (("tables", runs.root / "tables"), ("tables", runs.root / "figures")):
-        result = artifacts.verified(folder, kind)
-        receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS[kind])
+    for folder in (runs.root / name for name in ("tables", "figures", "costs")):
+        result = artifacts.verified(folder, "tables")
+        receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS["tables"])
         for name, digest in result["outputs"].items():
             (target / profile.profile).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, target / profile.profile / name)
             made[name] = {"sha256": digest, "commit": receipt["commit"], "machine": receipt["machine"],
                           "device": receipt["device"]}  # fmt: skip
     manifest = {"profile": profile.profile, "about": profile.about, "random_models": profile.random_models,
-                "tasks": profile.tasks, "seeds": profile.seeds, "files": made}  # fmt: skip
+                "tasks": profile.tasks, "seeds": profile.seeds, "files": made, "conditions": result["metrics"]["conditions"],
+                "commits": receipt["commits"]}  # fmt: skip
     if (runs.root / WALL).is_file():
         manifest["wall"] = artifacts.read_json(runs.root / WALL, made_by="")
     artifacts.write_json(target / profile.profile / "manifest.json", manifest)

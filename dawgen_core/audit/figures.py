@@ -1,5 +1,6 @@
 """Style and deterministic saving of figures and tables: same numbers, same bytes."""
 
+import re
 from pathlib import Path
 
 import matplotlib
@@ -33,10 +34,18 @@ def save_figure(fig: Figure, stem: Path) -> list[Path]:
 
 
 def save_table(frame: pd.DataFrame, stem: Path, caption: str) -> list[Path]:
-    """STEM.csv (plain) and STEM.md (with its caption), written atomically."""
-    csv, md = stem.with_name(stem.name + ".csv"), stem.with_name(stem.name + ".md")
+    """STEM.csv (plain), STEM.md and STEM.tex (with its caption), written atomically."""
+    csv, md, tex = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".md", ".tex"))
     with replacing(csv) as part:
         frame.to_csv(part, index=False, lineterminator="\n")
     with replacing(md) as part:
         part.write_text(f"{caption}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n", encoding="utf-8")
-    return [csv, md]
+    with replacing(tex) as part:
+        columns = "l" * len(frame.columns)
+        text = frame.to_latex(index=False, escape=True, column_format=columns, caption=_tex(caption), label=f"tab:{stem.name}")
+        part.write_text(text.replace("±", r"$\pm$"), encoding="utf-8")
+    return [csv, md, tex]
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"([#$%&_{}])", r"\\\1", text)

@@ -58,5 +58,6 @@ def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
             receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
             key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
             born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
+            born["seconds_own"] = receipt["seconds"] / receipt.get("stack", 1)  # a stack is tuned at once
             rows.append(key | result["metrics"] | born)
     return pd.DataFrame(rows).astype({"seed": "Int64"})

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from dawgen_core.audit.figures import WIDE
+from dawgen_core.audit.statistics import t_interval
 from dawgen_core.audit.tables import GENERATORS, TABLE_3
 from dawgen_core.data.profiles import load_task
 
@@ -55,22 +56,28 @@ def framework() -> Figure:
 
 
 def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
-    """Table 3 as points: every seed a dot, the mean a bar; the majority class as a line."""
+    """Table 3 as points: every seed a dot, the mean a bar with its 95 % interval (Student's t over seeds); the majority class
+    as a line."""
     names = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
     chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3])].copy()
     chosen = chosen.assign(accuracy=chosen["accuracy"] * 100, generator=chosen["generator"].map(GENERATORS),
                            setting=chosen["method"].map(names))  # fmt: skip
     chosen = chosen[chosen["generator"] != GENERATORS["oracle"]]
     order = [g for g in GENERATORS.values() if g in set(chosen["generator"])]
-    height = 1.2 + 0.45 * len(order)
-    fig, axes = plt.subplots(1, len(tasks), figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False,
+    n_columns = min(len(tasks), 3)
+    n_rows = -(-len(tasks) // n_columns)
+    height = 0.7 + n_rows * (0.5 + 0.45 * len(order))
+    fig, axes = plt.subplots(n_rows, n_columns, figsize=(WIDE, height), sharex=True, sharey=True, squeeze=False,
                              layout="constrained")  # fmt: skip
-    for ax, task in zip(axes[0], tasks, strict=True):
+    for ax in axes.flat[len(tasks) :]:
+        ax.axis("off")
+    for ax, task in zip(axes.flat, tasks, strict=False):
         part = chosen[chosen["task"] == task]
         look = {"data": part, "y": "generator", "x": "accuracy", "hue": "setting", "order": order,
                 "hue_order": list(names.values()), "ax": ax}  # fmt: skip
         sns.stripplot(**look, dodge=True, size=3, jitter=False, legend=False)
-        sns.pointplot(**look, dodge=0.53, linestyle="none", marker="|", markersize=9, errorbar=None, legend=ax is axes[0][0])
+        sns.pointplot(**look, dodge=0.53, linestyle="none", marker="|", markersize=9, errorbar=_t_interval,
+                      err_kws={"linewidth": 0.9}, legend=ax is axes[0][0])  # fmt: skip
         ax.axvline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
         ax.set(ylabel="", xlabel="test accuracy (%)")
         ax.set_title("\n".join(textwrap.wrap(part["shown_as"].iloc[0], 30)), fontsize=8)
@@ -80,8 +87,13 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     axes[0][0].get_legend().remove()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-    fig.supxlabel(f"dots: seeds; bars: means; dotted: majority class. {note}", fontsize=7)
+    fig.supxlabel(f"dots: seeds; bars: means, 95 % intervals over seeds; dotted: majority class. {note}", fontsize=7)
     return fig
+
+
+def _t_interval(values) -> tuple[float, float]:
+    """Student's interval, or the value itself where there is no spread to tell."""
+    return t_interval(values) if len(values) > 1 else (values.mean(), values.mean())
 
 
 def conflict(trace: pd.DataFrame, window: int) -> Figure:

@@ -1,16 +1,17 @@
 """The paper's tables from the ledger alone: mean over seeds, standard deviation, n."""
 
-import math
-
 import pandas as pd
-from scipy import stats
 
+from dawgen_core.audit.statistics import t_interval
 from dawgen_core.data.profiles import load_task
+from dawgen_core.methods import METHODS
 from dawgen_core.params import PARAMS, Profile
 
-TABLE_1 = [("Prompting", "none", "prompting"), ("Hand prompt", "none", "hand_prompt"), ("FT", "none", "fine_tuning"),
-           ("Prompt Tuning", "none", "real"), ("Ours", "dawgen", "paired_surgery"),
-           ("Prompt Tuning on oracle pairs", "oracle", "syn")]  # fmt: skip
+OWN = {"real": "Prompt Tuning", "paired_surgery": "Ours", "syn": "Prompt Tuning on oracle pairs"}
+BEFORE = {"soft_verbalizer": ("none", "real"), "ours_from_ppt": ("dawgen", "paired_surgery")}  # where tables put them
+MACRO_F1 = "Macro-F1 in percent, mean ± standard deviation over seeds (n)."
+RULES = [("none", "paired"), ("one-sided (Ours)", "paired_surgery"), ("symmetric (PCGrad)", "paired_symmetric"),
+         ("drop", "paired_drop")]  # fmt: skip
 TABLE_2 = [("Real+Syn", "pooled"), ("Real+Syn+LS", "pooled_smoothed"), ("Real->Syn", "real_then_syn"),
            ("Syn->Real", "syn_then_real"), ("(Real, Syn)", "paired")]  # fmt: skip
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
@@ -28,27 +29,53 @@ def cell(values: pd.Series) -> str:
     return f"{values.mean():.1f} ± {values.std(ddof=1):.1f} (n={len(values)})"
 
 
-def _row(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str]) -> dict[str, str]:
+def _row(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str], value: str = "accuracy") -> dict[str, str]:
+    """A cell per task and AVG: per seed the mean over tasks, then as any cell; "not run" where a task lacks all seeds."""
     chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
-    return {load_task(t).title: cell(chosen.loc[chosen["task"] == t, "accuracy"]) for t in tasks}
+    cells = {load_task(t).title: cell(chosen.loc[chosen["task"] == t, value]) for t in tasks}
+    if len(tasks) == 1:
+        return cells
+    per_seed = chosen.assign(seed=chosen["seed"].fillna(-1)).pivot_table(index="seed", columns="task", values=value)
+    whole = per_seed.reindex(columns=tasks).mean(axis=1, skipna=False)
+    return cells | {"AVG": cell(whole)}
 
 
-def table_1(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Main results, first version: majority class, Prompting, FT, Prompt Tuning, Ours; in the pocket world its bounds."""
-    share = ledger.groupby("task")["majority"].first() * 100
-    majority = {load_task(t).title: f"{share[t]:.1f}" for t in profile.tasks}
-    rows = [{"method": "Majority class", **majority}]
-    there = set(zip(ledger["generator"], ledger["method"], strict=True))
-    rows += [{"method": name, **_row(ledger, generator, method, profile.tasks)}
-             for name, generator, method in TABLE_1 if (generator, method) in there]  # fmt: skip
+def rows_of_table_1(ledger: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """(name, generator, method) of what was run: methods in their order, Prompt Tuning, Ours and the oracle among them."""
+    there, rows = set(zip(ledger["generator"], ledger["method"], strict=True)), []
+    for name, row in METHODS.items():
+        if name in BEFORE:
+            rows.append((OWN[BEFORE[name][1]], *BEFORE[name]))
+        rows.append((row.title, "dawgen" if "synthetic" in row.reads else "none", name))
+    return [one for one in [*rows, (OWN["syn"], "oracle", "syn")] if one[1:] in there]
+
+
+def table_1(ledger: pd.DataFrame, profile: Profile, value: str = "accuracy") -> pd.DataFrame:
+    """Main results: majority class and chance, every compared method, Prompt Tuning, Ours; in the pocket world its bounds.
+
+    value: `accuracy`, or `macro_f1` (which majority and chance have not).
+    """
+    rows = []
+    if value == "accuracy":
+        share = ledger.groupby("task")["majority"].first() * 100
+        chance = {task: 100 / len(load_task(task).labels) for task in profile.tasks}
+        for name, level in (("Majority class", share), ("Chance", chance)):
+            cells = {load_task(task).title: f"{level[task]:.1f}" for task in profile.tasks}
+            mean = {"AVG": f"{sum(level[t] for t in profile.tasks) / len(profile.tasks):.1f}"} if len(profile.tasks) > 1 else {}
+            rows.append({"method": name, "trained": "0", **cells, **mean})
+    for name, generator, method in rows_of_table_1(ledger):
+        chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
+        trained = f"{chosen['trainable'].mean():,.0f}" if "trainable" in chosen else ""
+        rows.append({"method": name, "trained": trained, **_row(ledger, generator, method, profile.tasks, value)})
     return pd.DataFrame(rows)
 
 
 def table_2(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Ways to combine real and synthetic rows, without surgery (the paper has no smoothed row for DawGen)."""
+    """Ways to combine real and synthetic rows, without surgery (the paper has FewGen and DawGen, no smoothed row for DawGen)."""
     return pd.DataFrame([
         {"generator": GENERATORS[generator], "strategy": name, **_row(ledger, generator, method, profile.tasks)}
-        for generator in ("fewgen", "dawgen") for name, method in TABLE_2
+        for generator in ("mle", "fewgen", "dawgen") for name, method in TABLE_2
+        if generator != "mle" or ((ledger["generator"] == "mle") & (ledger["method"] == "pooled")).any()
     ])  # fmt: skip
 
 
@@ -60,6 +87,14 @@ def table_3(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
             row = _row(ledger, generator, method, profile.tasks)
             rows.append({"generator": GENERATORS[generator], "real": real, "gradient surgery": surgery} | row)
     return pd.DataFrame(rows)
+
+
+def surgery_rules(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """What is done where the gradients conflict, real and synthetic rows in pairs; empty where one rule alone was run."""
+    there = set(zip(ledger["generator"], ledger["method"], strict=True))
+    kinds = [g for g in GENERATORS if (g, "paired_symmetric") in there]
+    return pd.DataFrame([{"generator": GENERATORS[kind], "rule": name, **_row(ledger, kind, method, profile.tasks)}
+                         for kind in kinds for name, method in RULES])  # fmt: skip
 
 
 # What is compared: name, generator, then (generator, method) of both sides in our ledger, then their lines in the paper
@@ -108,10 +143,7 @@ def interval(values: pd.Series) -> str:
     >>> interval(pd.Series([1.0, 2.0, 3.0]))
     '-0.48 to +4.48'
     """
-    if len(values) < 2:
-        return "-"
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return f"{values.mean() - half:+.2f} to {values.mean() + half:+.2f}"
+    return "{:+.2f} to {:+.2f}".format(*t_interval(values)) if len(values) > 1 else "-"
 
 
 def oracle(judged: pd.DataFrame, profile: Profile) -> pd.DataFrame:

@@ -32,10 +32,9 @@ def tune_from(start_PD: Tensor, given: Given, strategy: str = "real", second: En
 
 
 def tokens_read(condition: tuning.Condition, settings: PromptTuning) -> int:
-    """Tokens of the rows of all steps, the prompt before each row included."""
+    """Tokens of the rows of all steps (of text: a prompt's own places are not counted, here and elsewhere)."""
     steps = islice(tuning.batches(condition, settings), settings.steps)
-    rows = [ids for pair in steps for part in pair if part is not None for ids in part.ids]
-    return sum(map(len, rows)) + settings.prompt_tokens * len(rows)
+    return sum(len(ids) for pair in steps for part in pair if part is not None for ids in part.ids)
 
 
 def tuned_on(start_PD: Tensor, given: Given, rows: EncodedPairs, dev: EncodedPairs, words_C: Tensor, steps: int) -> Tensor:
