@@ -9,6 +9,7 @@ import json
 from dawgen_core import params
 from dawgen_core.data import profiles
 from dawgen_core.app import entry, imports
+from dawgen_core.beyond import sweeps
 from dawgen_core.data.rows import row_files
 
 PROFILE = config.get("profile", "smoke")
@@ -16,6 +17,7 @@ KERNEL = config.get("kernel", "python3")
 study = profiles.load_profile(PROFILE)
 RUN = f"runs/{study.profile}"
 GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
+SWEEPS = sweeps.load(study)
 GPU = int(study.compute.device != "cpu")
 
 
@@ -59,6 +61,7 @@ rule all:
     input:
         f"{RUN}/03_data_analysis.json",
         f"{RUN}/05_tables.json",
+        [f"{RUN}/06_beyond.json"] if SWEEPS else [],
 
 
 # All pairs are written before the long jobs begin: those then fill the cores to the end, the longest first.
@@ -154,3 +157,41 @@ rule tables:
         values=given,
     shell:
         PAPERMILL
+
+
+# The sweeps: every (task, group of seeds) by itself, then all of them once more, which finds everything done and draws.
+if SWEEPS:
+    PARTS = {f"{task}.seeds-{name}": {"tasks": [task], "seeds": [s for s in group if s in SWEEPS.seeds]}
+             for task in SWEEPS.tasks for name, group in GROUPS.items() if set(group) & set(SWEEPS.seeds)}
+    SWEPT = [*code("06_beyond"), *settings(*SWEEPS.tasks), str(sweeps.path_of(study.profile))]
+
+    rule sweep:
+        input:
+            SWEPT,
+        output:
+            notebook=f"{RUN}/notebooks/06_beyond.{{part}}.ipynb",
+        log:
+            f"{RUN}/logs/06_beyond.{{part}}.log",
+        wildcard_constraints:
+            part="[^/]+seeds-[0-9-]+",
+        threads: study.compute.threads
+        resources:
+            gpu=GPU,
+        params:
+            values=lambda w: json.dumps({"profile": PROFILE, **PARTS[w.part]}),
+        shell:
+            PAPERMILL
+
+    rule beyond:
+        input:
+            SWEPT,
+            [f"{RUN}/notebooks/06_beyond.{part}.ipynb" for part in PARTS],
+        output:
+            notebook=f"{RUN}/notebooks/06_beyond.ipynb",
+            index=f"{RUN}/06_beyond.json",
+        log:
+            f"{RUN}/logs/06_beyond.log",
+        params:
+            values=given,
+        shell:
+            PAPERMILL

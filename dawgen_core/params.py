@@ -139,6 +139,7 @@ class Profile(Record):
     seeds_per_job: Positive
     shots: Positive
     ready_made_splits: Literal["use", "ignore"]
+    test_rows: Positive | None = None  # of drawn tasks, in place of the task file's number
     classifier: Backbone
     generator: Backbone
     compute: Compute

@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
+from dawgen_core.beyond import sweeps
 from dawgen_core.data.profiles import load_profile
 from dawgen_core.params import ROOT
 
@@ -20,13 +21,13 @@ def perform(notebook: str, folder: Path, **parameters) -> nbformat.NotebookNode:
 
 
 def perform_profile(profile: str, runs_dir: Path, folder: Path) -> None:
-    """All five notebooks for all tasks and seeds of a profile, in the workflow's order."""
+    """All notebooks for all tasks and seeds of a profile, in the workflow's order."""
     study = load_profile(profile)
     given = {"profile": profile, "runs_dir": str(runs_dir)}
     for notebook in ("01_generator_tuning", "02_generation", "04_prompt_tuning"):
         for task in study.tasks:
             perform(notebook, folder, **given, task=task, seeds=study.seeds)
-    for notebook in ("03_data_analysis", "05_tables"):
+    for notebook in ("03_data_analysis", "05_tables", *(["06_beyond"] if sweeps.load(study) else [])):
         perform(notebook, folder, **given)
 
 

@@ -117,9 +117,11 @@ def judged(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> tuple[pd.DataF
         })  # fmt: skip
         raw = [statistics.sign_flip(found[task]) for task in tasks]
         for task, one, adjusted in zip(tasks, raw, statistics.holm(raw), strict=True):
-            by_task.append({"claim": claim.says, "task": load_task(task).title, "this run": f"{found[task].mean():+.2f}",
-                            "95 % over seeds": "{:+.2f} to {:+.2f}".format(*statistics.t_interval(found[task])),
-                            "p (sign flip)": _number(one, 3), "p (Holm)": _number(adjusted, 3), "n": len(found)})  # fmt: skip
+            by_task.append({
+                "claim": claim.says, "task": load_task(task).title, "this run": f"{found[task].mean():+.2f}",
+                "95 % over seeds": "{:+.2f} to {:+.2f}".format(*statistics.t_interval(found[task])),
+                "p (sign flip)": _number(one, 3), "p (Holm)": _number(adjusted, 3), "n": len(found),
+            })  # fmt: skip
     return pd.DataFrame(lines).fillna(""), pd.DataFrame(by_task)
 
 
@@ -127,7 +129,7 @@ def p_values(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> pd.DataFrame
     """Ours against FT, task by task, as the paper's table of p-values, with what each test can carry.
 
     The two-sample t-test is the likeliest reading of the paper's; the other two pair the arms by seed; Holm over the tasks.
-    McNemar's test asks test rows, not seeds: it says in how many seeds the two trained models differ, nothing of the methods.
+    McNemar's test asks rows, not seeds: it says in how many seeds the two trained models differ, nothing of the methods.
     """
     claim, backbone = load().claims["ours_ft"], backbone_of(profile)
     printed = pd.read_csv(PARAMS / "published" / "p_values_ours_vs_ft.csv").set_index("backbone").loc[backbone]

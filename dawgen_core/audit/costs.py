@@ -13,17 +13,17 @@ MADE_ONCE = {"ppt": "ppt", "ppt_kept": "ppt", "ours_from_ppt": "ppt", "spot": "s
 
 
 def costs(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> pd.DataFrame:
-    """A line per row of Table 1. Per task and seed, in seconds: the method itself; before it, for each seed (to tune the generator
-    and write its pairs); before it, once (to learn from unlabelled text or a source task), in full and shared by all
-    tasks and seeds of this run.
+    """A line per row of Table 1. Per task and seed, in seconds: the method itself; before it, for each seed (to tune the
+    generator and write its pairs); before it, once (to learn from unlabelled text or a source task), in full and shared
+    by all tasks and seeds of this run.
     """
     lines, n_tasks = [], len(profile.tasks)
     for name, generator, method in rows_of_table_1(ledger):
         chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
         own, each, once = chosen["seconds_own"].mean(), 0.0, []
         if generator not in (NO_GENERATOR, "oracle"):
-            made = [make(row.task, row.seed, generator) for row in chosen.itertuples() for make in (runs.generator, runs.synthetic)]
-            each = sum(map(seconds_of, made)) / len(chosen)
+            keys = [(row.task, row.seed, generator) for row in chosen.itertuples()]
+            each = sum(seconds_of(of(*key)) for key in keys for of in (runs.generator, runs.synthetic)) / len(keys)
         if method in MADE_ONCE:
             once = [seconds_of(path.parent) for path in (runs.root / "shared").glob(f"{MADE_ONCE[method]}.*/result.json")]
         alone = own + each + (sum(once) / len(once) if once else 0.0)

@@ -41,8 +41,8 @@ def save_table(frame: pd.DataFrame, stem: Path, caption: str) -> list[Path]:
     with replacing(md) as part:
         part.write_text(f"{caption}\n\n{frame.to_markdown(index=False, disable_numparse=True)}\n", encoding="utf-8")
     with replacing(tex) as part:
-        columns = "l" * len(frame.columns)
-        text = frame.to_latex(index=False, escape=True, column_format=columns, caption=_tex(caption), label=f"tab:{stem.name}")
+        text = frame.to_latex(index=False, escape=True, column_format="l" * len(frame.columns), caption=_tex(caption),
+                              label=f"tab:{stem.name}")  # fmt: skip
         part.write_text(text.replace("±", r"$\pm$"), encoding="utf-8")
     return [csv, md, tex]
 

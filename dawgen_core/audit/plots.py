@@ -56,8 +56,8 @@ def framework() -> Figure:
 
 
 def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
-    """Table 3 as points: every seed a dot, the mean a bar with its 95 % interval (Student's t over seeds); the majority class
-    as a line."""
+    """Table 3 as points: every seed a dot, the mean a bar with its 95 % interval (Student's t over seeds); the majority
+    class as a line."""
     names = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
     chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3])].copy()
     chosen = chosen.assign(accuracy=chosen["accuracy"] * 100, generator=chosen["generator"].map(GENERATORS),

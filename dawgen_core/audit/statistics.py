@@ -93,6 +93,30 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     return float(values.mean() - half), float(values.mean() + half)
 
 
+def crossing(
+    x_K: Sequence[float], curve_SK: Floats, level_S: Floats, n: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Where the mean of curves over x (increasing, read on a logarithmic scale) first reaches a mean level; 95 % interval.
+
+    curve_SK, level_S: per seed; seeds are resampled together. Infinite where the curve stays below up to the last x;
+    the first x where it starts above.
+    """
+    random, x_K, curve_SK, level_S = np.random.default_rng(seed), np.log2(x_K), np.asarray(curve_SK), np.asarray(level_S)
+
+    def first(rows: NDArray[np.int64]) -> float:
+        gap_K = curve_SK[rows].mean(0) - level_S[rows].mean()
+        if gap_K[0] >= 0:
+            return float(2 ** x_K[0])
+        above = np.flatnonzero(gap_K >= 0)
+        if not len(above):
+            return float("inf")
+        k = above[0]
+        return float(2 ** (x_K[k - 1] + (x_K[k] - x_K[k - 1]) * -gap_K[k - 1] / (gap_K[k] - gap_K[k - 1])))
+
+    drawn = np.sort([first(random.integers(0, len(level_S), len(level_S))) for _ in range(n)])
+    return first(np.arange(len(level_S))), float(drawn[int(0.025 * n)]), float(drawn[int(0.975 * n) - 1])
+
+
 def of_these_prompts(one_B: NDArray[np.bool_], other_B: NDArray[np.bool_]) -> float:
     """McNemar's exact p for two sets of answers to the same rows: says something of these trained prompts alone."""
     table = [[int((a & b).sum()) for b in (other_B, ~other_B)] for a in (one_B, ~one_B)]

@@ -61,8 +61,8 @@ def table_1(ledger: pd.DataFrame, profile: Profile, value: str = "accuracy") -> 
         chance = {task: 100 / len(load_task(task).labels) for task in profile.tasks}
         for name, level in (("Majority class", share), ("Chance", chance)):
             cells = {load_task(task).title: f"{level[task]:.1f}" for task in profile.tasks}
-            mean = {"AVG": f"{sum(level[t] for t in profile.tasks) / len(profile.tasks):.1f}"} if len(profile.tasks) > 1 else {}
-            rows.append({"method": name, "trained": "0", **cells, **mean})
+            mean = sum(level[t] for t in profile.tasks) / len(profile.tasks)
+            rows.append({"method": name, "trained": "0", **cells, **({"AVG": f"{mean:.1f}"} if len(cells) > 1 else {})})
     for name, generator, method in rows_of_table_1(ledger):
         chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
         trained = f"{chosen['trainable'].mean():,.0f}" if "trainable" in chosen else ""
@@ -71,7 +71,7 @@ def table_1(ledger: pd.DataFrame, profile: Profile, value: str = "accuracy") -> 
 
 
 def table_2(ledger: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Ways to combine real and synthetic rows, without surgery (the paper has FewGen and DawGen, no smoothed row for DawGen)."""
+    """Ways to combine real and synthetic rows, without surgery (the paper: FewGen, DawGen; no smoothed row for DawGen)."""
     return pd.DataFrame([
         {"generator": GENERATORS[generator], "strategy": name, **_row(ledger, generator, method, profile.tasks)}
         for generator in ("mle", "fewgen", "dawgen") for name, method in TABLE_2

@@ -40,12 +40,17 @@ class TaskRows:
     @cached_property
     def shown_as(self) -> str:
         """What tables call the test rows; says how many were dropped because they stand in a few-shot split."""
+        if self.source.twin and self.profile.test_rows:
+            return f"{self.source.twin}: {self.profile.test_rows:,} drawn pairs"
         dropped = len(self._all_test) - len(self.test())
         return self.source.shown_as + (f" less {dropped} that stand in a few-shot split" if dropped else "")
 
     @cached_property
     def _all_test(self) -> pd.DataFrame:
-        return self._rows(self.source.test)
+        wanted = self.source.test
+        if self.source.twin and self.profile.test_rows:
+            wanted = wanted.model_copy(update={"rows": self.profile.test_rows, "labels": None})
+        return self._rows(wanted)
 
     @cached_property
     def _test(self) -> pd.DataFrame:

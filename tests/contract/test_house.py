@@ -23,7 +23,7 @@ LAYERS = [  # imports point left only, that is up
     {"params", "artifacts"},  # books
     {"tasks", "prompts", "backbones"},  # world
     {"bilevel", "generation", "tuning"},  # steps
-    {"data", "pocket", "methods", "audit"},  # subpackages
+    {"data", "pocket", "methods", "audit", "beyond"},  # subpackages
     {"app"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}

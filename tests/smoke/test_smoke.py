@@ -14,11 +14,14 @@ from dawgen_core.audit.ledger import conditions, ledger
 from dawgen_core.audit.tracing import trace
 
 pytestmark = pytest.mark.smoke
+SMALL = {"lstm", "soft_verbalizer", "p_tuning", "prefix_tuning", "lora", "ppt", "spot", "optima", "ppt_kept", "spot_kept",
+         "ours_from_ppt", "ours_from_spot", "ours_lora"}  # methods that train less than half the model
 
 
 def digests(runs: Runs) -> dict[str, str]:
-    """All files of a run but receipts, by name."""
-    files = [p for p in runs.root.rglob("*") if p.is_file() and p.name != "receipt.json"]
+    """All files of a run but receipts, locks and costs (seconds are never the same), by name."""
+    files = [p for p in runs.root.rglob("*") if p.is_file() and p.name != "receipt.json" and p.suffix != ".lock"]
+    files = [p for p in files if p.parent.name != "costs"]
     return {runs.name(p): artifacts.digest(p) for p in files}
 
 
@@ -37,20 +40,21 @@ def test_same_seed_same_bytes(roots):
     assert set(first) == set(second)
     assert {name for name in first if first[name] != second[name]} == set()
     kinds = {name.rpartition(".")[2] for name in first}
-    assert kinds == {"json", "parquet", "safetensors", "csv", "md", "svg", "png"}
+    assert kinds == {"json", "parquet", "safetensors", "csv", "md", "tex", "svg", "png"}
 
 
 def test_offline_and_from_elsewhere(roots):
     assert os.environ["HF_HUB_OFFLINE"] == "1"
     elsewhere = roots[0].root.parent.parent / "elsewhere"
-    assert {p.suffix for p in elsewhere.iterdir()} == {".ipynb"} and len(list(elsewhere.iterdir())) == 8
+    assert {p.suffix for p in elsewhere.iterdir()} == {".ipynb"} and len(list(elsewhere.iterdir())) == 9
 
 
 def test_the_ledger_has_every_condition_with_its_birth_certificate(roots, smoke):
     table = ledger(roots[0], smoke)
-    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (1 + 2 * 22)
+    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (2 + 2 * 49)
     assert table["name"].is_unique and table[["accuracy", "majority", "digest", "commit", "seconds"]].notna().all(axis=None)
     assert table["accuracy"].between(0, 1).all() and set(table["seed"].dropna()) == {13, 21}
+    assert set(table["method"]) == {*smoke.methods, *smoke.prompt_tuning.strategies}
     surgery = table[table["method"].isin(["paired", "paired_surgery"])]
     assert surgery["conflict"].between(0, 1).all() and surgery["cosine"].between(-1, 1).all()
 
@@ -70,13 +74,23 @@ def test_few_shot_and_synthetic_rows_are_counted(roots, smoke):
 
 def test_tables_and_figures(roots):
     tables, figures = roots[0].root / "tables", roots[0].root / "figures"
-    for name in ("table1", "table2", "table3", "effects"):
+    for name in ("table1", "table1_f1", "table2", "table3", "effects", "verdicts", "verdicts_by_task", "p_values"):
         text = (tables / f"{name}.md").read_text(encoding="utf-8")
         assert "RANDOM TINY MODELS, the numbers mean nothing" in text and "made-up smoke rows (40), not MRPC" in text
         assert len(pd.read_csv(tables / f"{name}.csv"))
-    for name in ("framework", "ablation"):
-        assert (figures / f"{name}.png").stat().st_size > 10_000
-        assert "<svg" in (figures / f"{name}.svg").read_text(encoding="utf-8")
+        assert r"\begin{tabular}" in (tables / f"{name}.tex").read_text(encoding="utf-8")
+    shown = roots[0].root / "beyond" / "shown"
+    drawn = [figures / name for name in ("framework", "ablation", "conflict")]
+    for stem in [*drawn, *(shown / name for name in ("shots", "rows_and_size", "damage", "sensitivity"))]:
+        assert stem.with_suffix(".png").stat().st_size > 10_000
+        assert "<svg" in stem.with_suffix(".svg").read_text(encoding="utf-8")
+
+
+def test_what_a_method_trained_is_kept_unless_it_is_as_large_as_the_model(roots, smoke):
+    for name in smoke.methods:
+        folder = roots[0].condition("sick", 13, "dawgen" if name.startswith("ours") else "none", name)
+        small = name in SMALL
+        assert (folder / "trained.safetensors").is_file() == small, name
 
 
 def test_key_value_prefixes_take_the_same_road(tmp_path):
