@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
 from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
+from dawgen_core.app.method_costs import method_costs
 from dawgen_core.audit.figures import save_table
 from dawgen_core.data import pretrained
 from dawgen_core.data.profiles import load_profile, load_task
@@ -222,7 +223,7 @@ T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers
 CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
 
 
-PARTS = ("algorithm_1", "generation", "algorithm_2")
+PARTS = ("algorithm_1", "generation", "algorithm_2", "methods")
 
 
 def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFrame:
@@ -243,8 +244,13 @@ def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFra
         rows = algorithm_1(device, dtype, widths, n_vocab, rounds)
     elif part == "generation":
         rows = side_by_side(device, dtype, ctrl, n_vocab, sizes, 2 * max(sizes))
-    else:
+    elif part == "algorithm_2":
         rows = many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds)
+    else:
+        n_words, n_prompt = (32_128, 100) if paper else (2_000, 20)
+        classifier = classifier_of(t5, n_words, device, dtype)
+        rows = method_costs(classifier, _named("T5", t5, n_words), steps=2 if quick else 50, prompt_tokens=n_prompt,
+                            rounds=1 if quick else 3)  # fmt: skip
     return pd.DataFrame(rows).round(3)
 
 

@@ -1,5 +1,6 @@
 """The figures of the study."""
 
+import itertools
 import textwrap
 
 import pandas as pd
@@ -79,6 +80,7 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
         sns.pointplot(**look, dodge=0.53, linestyle="none", marker="|", markersize=9, errorbar=_t_interval,
                       err_kws={"linewidth": 0.9}, legend=ax is axes[0][0])  # fmt: skip
         ax.axvline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
+        ax.set_xlim(chosen["accuracy"].min() - 4, chosen["accuracy"].max() + 4)  # an interval of two seeds knows no bounds
         ax.set(ylabel="", xlabel="test accuracy (%)")
         ax.set_title("\n".join(textwrap.wrap(part["shown_as"].iloc[0], 30)), fontsize=8)
         missing = [i for i, g in enumerate(order) if g not in set(part["generator"])]
@@ -101,12 +103,12 @@ def conflict(trace: pd.DataFrame, window: int) -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(WIDE, 2.4), layout="constrained")
     panels = (("conflict", "share of conflicting steps"), ("cosine", "cosine(real, synthetic)"))
     for ax, (column, name) in zip(axes, panels, strict=True):
-        for kind, part in trace.groupby("generator", sort=False):
+        for dash, (kind, part) in zip(itertools.cycle(("-", "--", ":", "-.")), trace.groupby("generator", sort=False)):
             mean = part.groupby("step")[column].mean().rolling(window, min_periods=1).mean()
-            ax.plot(mean.index, mean, label=GENERATORS.get(kind, kind), linewidth=1.2)
+            ax.plot(mean.index, mean, dash, label=GENERATORS.get(kind, kind), linewidth=1.2)
         ax.axhline(0.5 if column == "conflict" else 0.0, color="#777777", linewidth=0.8, linestyle=":")
         ax.set(xlabel="step", ylabel=name)
-    axes[0].legend(frameon=False, fontsize=7)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=7)
     return fig
 
 

@@ -86,12 +86,13 @@ def damage(found: pd.DataFrame) -> Figure:
     tasks = list(part["task"].unique())
     fig, axes = plt.subplots(len(tasks), 4, figsize=(WIDE, 0.6 + 1.7 * len(tasks)), squeeze=False, layout="constrained",
                              sharex=True, sharey="row")  # fmt: skip
+    for ax, title in zip(axes[0], DAMAGES.values(), strict=True):
+        ax.set_title(title, fontsize=7)
     for line, task in zip(axes, tasks, strict=True):
-        for ax, (kind, title) in zip(line, DAMAGES.items(), strict=True):
+        for ax, kind in zip(line, DAMAGES, strict=True):
             here = part[(part["task"] == task) & (part["arm"] == kind)]
             for mark, (method, one) in zip(MARKS, here.groupby("method", sort=False), strict=False):
                 _curve(ax, one.assign(x=100 * one["x"]), mark, NAMES[method])
-            ax.set_title(title if line is axes[0] else "", fontsize=7)
         line[0].set_ylabel(f"{load_task(task).title}\ntest accuracy (%)")
     axes[0][0].legend(frameon=False, fontsize=6)
     fig.supxlabel("damaged synthetic pairs (%)", fontsize=8)
@@ -128,5 +129,6 @@ def sensitivity(table: pd.DataFrame) -> Figure:
             ax.plot([float(v) for v in span.split(" to ")], [y, y], color="#222222", linewidth=0.9)
     ax.axvline(0, color="#777777", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(shown)), shown["variant"])
+    ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlabel("points of accuracy against the profile's options (95 % over seeds)")
     return fig

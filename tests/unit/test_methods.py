@@ -64,6 +64,15 @@ def test_one_short_file_each():
     assert max(len(Path(row.module.__file__).read_text().splitlines()) for row in methods.METHODS.values()) <= 120
 
 
+def test_the_readme_lists_every_method_as_it_is():
+    readme = (Path(methods.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in readme.splitlines() if "](dawgen_core/methods/" in line and line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    expected = [[row.title, row.trains, row.source, f"[`{row.file}`](dawgen_core/methods/{row.file}.py)"]
+                for row in methods.METHODS.values()]  # fmt: skip
+    assert [[name, trains, source, file] for name, trains, _, source, file in cells] == expected
+
+
 def test_who_draws_nothing_at_random():
     assert [n for n, row in methods.METHODS.items() if not row.module.SEEDED] == [
         "prompting", "calibrated_prompting", "hand_prompt"]  # fmt: skip
