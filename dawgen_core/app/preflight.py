@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 
 from dawgen_core import backbones, methods, samplers
-from dawgen_core.data import lending, pretrained
+from dawgen_core.data import pretrained
 from dawgen_core.data.rows import TaskRows
+from dawgen_core.methods import lending
 from dawgen_core.params import Backbone, Profile
 from dawgen_core.tasks import MASK, TaskError
 

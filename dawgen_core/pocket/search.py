@@ -19,10 +19,11 @@ import torch
 from dawgen_core import generation, methods, prompts, samplers, tuning
 from dawgen_core.artifacts import Runs, digest_of, replacing, write_table
 from dawgen_core.backbones import word_id
-from dawgen_core.data import lending, pretrained, recipes, synthetic
+from dawgen_core.data import pretrained, recipes, synthetic
 from dawgen_core.data.encoding import encode_pairs
 from dawgen_core.data.profiles import load_profile, load_task, read_yaml
 from dawgen_core.data.rows import TaskRows
+from dawgen_core.methods import lending
 from dawgen_core.methods.given import Given
 from dawgen_core.params import ROOT, Profile
 from dawgen_core.pocket import pairs
