@@ -12,10 +12,11 @@ from dawgen_core import artifacts
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.audit.ledger import conditions, ledger
 from dawgen_core.audit.tracing import trace
+from dawgen_core.methods import METHODS
 
 pytestmark = pytest.mark.smoke
-SMALL = {"lstm", "soft_verbalizer", "p_tuning", "prefix_tuning", "lora", "ppt", "spot", "optima", "ppt_kept", "spot_kept",
-         "ours_from_ppt", "ours_from_spot", "ours_lora"}  # methods that train less than half the model
+N_ONCE = sum(not row.module.SEEDED for row in METHODS.values()) - 1  # smoke has no hand prompt
+N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4)  # of a task: methods, real, Tables 3 and 2
 
 
 def digests(runs: Runs) -> dict[str, str]:
@@ -51,7 +52,7 @@ def test_offline_and_from_elsewhere(roots):
 
 def test_the_ledger_has_every_condition_with_its_birth_certificate(roots, smoke):
     table = ledger(roots[0], smoke)
-    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * (2 + 2 * 49)
+    assert len(table) == sum(len(conditions(smoke, task, smoke.seeds)) for task in smoke.tasks) == 2 * N_CONDITIONS
     assert table["name"].is_unique and table[["accuracy", "majority", "digest", "commit", "seconds"]].notna().all(axis=None)
     assert table["accuracy"].between(0, 1).all() and set(table["seed"].dropna()) == {13, 21}
     assert set(table["method"]) == {*smoke.methods, *smoke.prompt_tuning.strategies}
@@ -87,10 +88,14 @@ def test_tables_and_figures(roots):
 
 
 def test_what_a_method_trained_is_kept_unless_it_is_as_large_as_the_model(roots, smoke):
-    for name in smoke.methods:
-        folder = roots[0].condition("sick", 13, "dawgen" if name.startswith("ours") else "none", name)
-        small = name in SMALL
-        assert (folder / "trained.safetensors").is_file() == small, name
+    table = ledger(roots[0], smoke)
+    whole = table.loc[table["method"] == "fine_tuning", "trainable"].iloc[0]
+    for row in table[table["method"].isin(smoke.methods)].itertuples():
+        trains = METHODS[row.method].trains != "nothing" and not row.method.startswith("tfidf")
+        kept = (roots[0].root / row.name / "trained.safetensors").is_file()
+        assert kept == (trains and row.trainable < whole / 2), row.name
+    for row in table[~table["method"].isin(smoke.methods)].itertuples():
+        assert (roots[0].root / row.name / "adapter_model.safetensors").is_file()
 
 
 def test_key_value_prefixes_take_the_same_road(tmp_path):
@@ -114,7 +119,7 @@ def test_finished_conditions_are_not_done_again(copied, tmp_path):
     before = digests(copied)
     given = {"profile": "smoke", "task": "mrpc", "seeds": [13, 21], "runs_dir": str(tmp_path / "runs")}
     shown = printed(perform("04_prompt_tuning", tmp_path / "elsewhere", **given))
-    assert "'run': 0" in shown and "'reused': 45" in shown
+    assert "'run': 0" in shown and f"'reused': {N_CONDITIONS}" in shown
     assert digests(copied) == before
 
 
@@ -140,7 +145,7 @@ def test_every_row_is_traced(roots, smoke):
     traced = trace(roots[0], smoke).set_index("task")
     assert traced["test rows"].to_dict() == {"mrpc": 40, "sick": 60}
     assert traced["few-shot rows"].to_dict() == {"mrpc": 2 * 2 * 32, "sick": 2 * 2 * 48}
-    assert traced["predictions"].to_dict() == {"mrpc": 45 * 40, "sick": 45 * 60}
+    assert traced["predictions"].to_dict() == {"mrpc": N_CONDITIONS * 40, "sick": N_CONDITIONS * 60}
 
 
 def few_shot_text(frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ def test_table_2_has_the_paper_s_rows_in_the_paper_s_order(ledger):
     published = pd.read_csv(PARAMS / "published" / "table2_combination.csv")
     printed = published[published["backbone"] == "T5-large"]
     table = tables.table_2(ledger, load_profile("smoke"))
-    assert table.columns.tolist() == ["generator", "strategy", "MRPC", "SICK"]
+    assert table.columns.tolist() == ["generator", "strategy", "MRPC", "SICK", "AVG"]
     ours = table[(table["generator"] != "DawGen") | (table["strategy"] != "Real+Syn+LS")]  # the paper has no such cell
     assert ours[["generator", "strategy"]].values.tolist() == printed[["generator", "strategy"]].values.tolist()
 
@@ -66,20 +66,40 @@ def study(*conditions: tuple[str, str]) -> pd.DataFrame:
 def test_table_1_has_the_rows_that_were_run():
     smoke = load_profile("smoke")
     whole = tables.table_1(study(*EVERYTHING), smoke)
-    assert whole["method"].tolist() == ["Majority class", "Prompting", "Hand prompt", "FT", "Prompt Tuning", "Ours",
-                                        "Prompt Tuning on oracle pairs"]  # fmt: skip
+    assert whole["method"].tolist() == ["Majority class", "Chance", "Prompting", "Hand prompt", "FT", "Prompt Tuning",
+                                        "Ours", "Prompt Tuning on oracle pairs"]  # fmt: skip
     fewer = tables.table_1(study(*EVERYTHING[:1], *EVERYTHING[3:6]), smoke)
-    assert fewer["method"].tolist() == ["Majority class", "Prompting", "Prompt Tuning", "Ours"]
+    assert fewer["method"].tolist() == ["Majority class", "Chance", "Prompting", "Prompt Tuning", "Ours"]
 
 
 def test_table_1_by_pencil():
     # mean of 60 and 64: 62, sample sd sqrt(4 + 4) = 2.8
     table = tables.table_1(study(*EVERYTHING), load_profile("smoke")).set_index("method")
-    assert table.columns.tolist() == ["MRPC", "SICK"]
-    assert table.loc["Majority class"].tolist() == ["50.0", "57.1"]
-    assert table.loc["Hand prompt"].tolist() == ["40.0 (n=1)"] * 2
+    assert table.columns.tolist() == ["trained", "MRPC", "SICK", "AVG"]
+    assert table.loc["Majority class"].tolist() == ["0", "50.0", "57.1", "53.5"]  # 53.55 is just below in binary
+    assert table.loc["Chance"].tolist() == ["0", "50.0", "33.3", "41.7"]
+    assert table.loc["Hand prompt"].tolist() == ["", *["40.0 (n=1)"] * 3]
     for name in ("FT", "Ours", "Prompt Tuning on oracle pairs"):
-        assert table.loc[name].tolist() == ["62.0 ± 2.8 (n=2)"] * 2
+        assert table.loc[name].tolist() == ["", *["62.0 ± 2.8 (n=2)"] * 3]
+
+
+def test_the_average_is_of_each_seed_s_tasks():
+    # seed 13: 60 and 70, mean 65; seed 21: 64 and 62, mean 63: 64 and sd sqrt(2) = 1.4, where the tasks' own are 2.8 and 5.7
+    rows = [row("mrpc", 13, "none", "real", 0.60), row("sick", 13, "none", "real", 0.70),
+            row("mrpc", 21, "none", "real", 0.64), row("sick", 21, "none", "real", 0.62)]  # fmt: skip
+    ledger, smoke = pd.DataFrame(rows).astype({"seed": "Int64"}), load_profile("smoke")
+    line = tables.table_1(ledger, smoke).set_index("method").loc["Prompt Tuning"]
+    assert line[["MRPC", "SICK", "AVG"]].tolist() == ["62.0 ± 2.8 (n=2)", "66.0 ± 5.7 (n=2)", "64.0 ± 1.4 (n=2)"]
+    assert tables.table_1(ledger.iloc[:3], smoke).set_index("method").loc["Prompt Tuning", "AVG"] == "65.0 (n=1)"
+    f1 = tables.table_1(ledger.assign(macro_f1=0.5), smoke, "macro_f1").set_index("method")
+    assert list(f1.index) == ["Prompt Tuning"] and f1.loc["Prompt Tuning", "AVG"] == "50.0 ± 0.0 (n=2)"
+
+
+def test_rules_of_surgery_where_more_than_one_was_run():
+    rows = [row("mrpc", 13, kind, method, 0.6) for kind in ("fewgen", "dawgen") for _, method in tables.RULES]
+    found = tables.surgery_rules(pd.DataFrame(rows).astype({"seed": "Int64"}), load_profile("smoke"))
+    assert found[["generator", "rule"]].values.tolist() == [[g, r] for g in ("FewGen", "DawGen") for r, _ in tables.RULES]
+    assert tables.surgery_rules(study(*EVERYTHING), load_profile("smoke")).empty
 
 
 def test_oracle_rows_stand_in_table_1_only():
