@@ -18,6 +18,7 @@ study = profiles.load_profile(PROFILE)
 RUN = f"runs/{study.profile}"
 GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
 SWEEPS = sweeps.load(study)
+SOURCE_OF = {task: [source] for task, source in study.transfer_from.items()}
 GPU = int(study.compute.device != "cpu")
 
 
@@ -125,8 +126,8 @@ rule data_analysis:
 rule prompt_tuning:
     input:
         code("04_prompt_tuning"),
-        lambda w: settings(w.task),
-        lambda w: rows(w.task),
+        lambda w: settings(w.task, *SOURCE_OF.get(w.task, [])),
+        lambda w: [path for task in (w.task, *SOURCE_OF.get(w.task, [])) for path in rows(task)],
         f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",
     output:
         notebook=f"{RUN}/notebooks/04_prompt_tuning.{{task}}.seeds-{{group}}.ipynb",
@@ -146,6 +147,7 @@ rule tables:
     input:
         code("05_tables"),
         settings(*study.tasks),
+        [str(params.PARAMS / "claims.yaml"), *sorted(map(str, (params.PARAMS / "published").glob("*.csv")))],
         each("04_prompt_tuning"),
         f"{RUN}/03_data_analysis.json",
     output:

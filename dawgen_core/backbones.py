@@ -109,8 +109,7 @@ class Classifier(Frozen):
             input_ids=torch.tensor([decoder_ids or self.decoder_ids], device=kept_BT.device).expand(len(kept_BT), -1),
             encoder_hidden_states=encoded_BTD, encoder_attention_mask=kept_BT, use_cache=False,
         ).last_hidden_state  # fmt: skip
-        scaled = self.model.config.scale_decoder_outputs
-        return decoded_BTD[:, -1] * self.width**-0.5 if scaled else decoded_BTD[:, -1]
+        return decoded_BTD[:, -1] * (self.width**-0.5 if self.model.config.scale_decoder_outputs else 1.0)
 
     def scores(self, at_mask_BD: Tensor, words_C: Tensor) -> Tensor:
         """Logits [B, C] of words, in float32 or wider."""

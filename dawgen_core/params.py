@@ -178,6 +178,5 @@ class Profile(Record):
 
     def seed_groups(self) -> list[list[int]]:
         """The unit of work: groups of seeds whose prompts are tuned together; a smaller one comes first."""
-        size, first = self.seeds_per_job, len(self.seeds) % self.seeds_per_job
-        whole = [self.seeds[i : i + size] for i in range(first, len(self.seeds), size)]
-        return ([self.seeds[:first]] if first else []) + whole
+        starts = sorted({0, *range(len(self.seeds) % self.seeds_per_job, len(self.seeds), self.seeds_per_job)})
+        return [self.seeds[a:b] for a, b in zip(starts, [*starts[1:], len(self.seeds)], strict=True)]

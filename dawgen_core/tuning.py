@@ -23,7 +23,7 @@ from dawgen_core.weighting import WeightNet
 
 RULES_OF = {"paired": "none", "paired_surgery": "one_sided", "paired_symmetric": "symmetric", "paired_drop": "drop"}
 SEEN = ("loss_real", "loss_syn", "cosine", "conflict")  # per step and condition; NaN for a batch that a strategy lacks
-ORDER_OF = {"real_then_syn": (0, 1), "syn_then_real": (1, 0)}  # 0: the real rows, 1: the synthetic ones
+ORDER_OF, EPOCHS = {"real_then_syn": (0, 1), "syn_then_real": (1, 0)}, 3  # 0: real, 1: synthetic; epochs at least
 
 
 class DivergedError(RuntimeError):
@@ -136,9 +136,9 @@ def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[Enco
     """(real rows, synthetic rows) of every step without end; None where a strategy has no such batch.
 
     `pooled` draws from one set in which real and synthetic rows are mixed and has one gradient; its batch is
-    as large as the two of `paired` together, and it is handed over in the real place. `real_then_syn`, `syn_then_real`:
-    batches of that size, all of one kind; in every epoch all rows of one set, then of the other (its last batch is shorter).
-    """
+    as large as the two of `paired` together, handed over in the real place. `real_then_syn`, `syn_then_real`: batches of
+    that size, all of one kind; in every epoch all real rows and, before or after them, all synthetic ones, or so many that
+    an epoch takes a third of the steps; the next ones then follow in the next epoch. A set's last batch may be shorter."""
     real, syn, n_classes = condition.real, condition.syn, len(set(condition.real.labels))
     n_real, n_syn = n_classes * settings.batch_real_per_class, n_classes * settings.batch_syn_per_class
     random = [samplers.seeded(condition.seed, purpose) for purpose in (samplers.REAL, samplers.SYN)]
@@ -156,11 +156,13 @@ def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[Enco
         both = EncodedPairs(real.ids + syn.ids, real.labels + syn.labels, 0)
         yield from ((both.take(rows), None) for rows in samplers.cycle(len(both.ids), n_real + n_syn, random[0]))
     if condition.strategy in ORDER_OF:
-        epochs = [samplers.cycle(len(part.ids), len(part.ids), r) for part, r in zip((real, syn), random, strict=True)]
+        n, sizes = n_real + n_syn, [len(real.ids), len(syn.ids)]
+        most = [sizes[0], n * max(1, settings.steps // EPOCHS - math.ceil(sizes[0] / n))]
+        epochs = [samplers.cycle(size, min(size, m), r) for size, m, r in zip(sizes, most, random, strict=True)]
         for side in itertools.cycle(ORDER_OF[condition.strategy]):
             rows = next(epochs[side])
-            for start in range(0, len(rows), n_real + n_syn):
-                part = (real, syn)[side].take(rows[start : start + n_real + n_syn])
+            for start in range(0, len(rows), n):
+                part = (real, syn)[side].take(rows[start : start + n])
                 yield (None, part) if side else (part, None)
     yield from ((real.take(a), syn.take(b)) for a, b in zip(real_rows, syn_rows, strict=True))
 

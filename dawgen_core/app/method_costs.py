@@ -4,6 +4,8 @@ import statistics
 from dataclasses import replace
 from functools import partial
 
+import torch
+
 from dawgen_core.app.measuring import peak_mib, seconds_in_turn
 from dawgen_core.backbones import Classifier
 from dawgen_core.data.profiles import load_profile, load_task
@@ -23,12 +25,12 @@ def method_costs(classifier: Classifier, size: str, *, steps: int, prompt_tokens
     limits = study.prompt_tuning.model_copy(update={"steps": steps, "eval_every": steps, "prompt_tokens": prompt_tokens})
     given = Given(task, classifier, train, dev.head(4), dev.head(4), 13, limits)
     few = replace(given, limits=limits.model_copy(update={"steps": 3, "eval_every": 3}))
-    start_PD = classifier.embedding.weight[:prompt_tokens].detach().float().cpu()
+    start = {"soft_prompt": classifier.embedding.weight[:prompt_tokens].detach().float().cpu(), "tokens": torch.tensor(0)}
     ways = {
         "FT": partial(fine_tuning.run, settings=fine_tuning.Settings(lr=3e-5, weight_decay=0.01)),
         "LoRA": partial(lora.run, settings=lora.Settings(lr=1e-3, weight_decay=0.0, rank=8, alpha=16.0)),
-        "Prompt Tuning": partial(tune_from, start_PD),
-        "Ours": lambda given: tune_from(start_PD, given, "paired_surgery", given.encoded(train)),
+        "Prompt Tuning": partial(tune_from, start),
+        "Ours": lambda given: tune_from(start, given, "paired_surgery", given.encoded(train)),
     }
     took = seconds_in_turn({name: partial(way, given=given) for name, way in ways.items()}, rounds, classifier.device)
     out = []

@@ -35,6 +35,7 @@ class Claims(Record):
     seeds: Positive
     smallest_effect: Rate
     margin: Rate
+    fit: list[Name]
     claims: dict[Name, Claim]
 
     @model_validator(mode="after")
@@ -58,22 +59,22 @@ def backbone_of(profile: Profile) -> str:
     return BACKBONES["flan" in profile.classifier.model.lower()]
 
 
-def decide(claim: Claim, rule: Claims, points: pd.Series) -> tuple[str, float]:
-    """(verdict, p) from one difference per seed, in points. Fewer seeds than the rule asks for can never tell."""
-    p = statistics.sign_flip(points)
+def decide(claim: Claim, rule: Claims, points: pd.Series, p: float) -> str:
+    """The verdict from one difference per seed, in points, and its p-value after correction."""
     low, high = statistics.t_interval(points)
     if len(points) < rule.seeds or not np.isfinite([low, high]).all():
-        return "cannot tell", p
+        return "cannot tell"
     if claim.kind == "comparable":
-        return ("holds" if low > -rule.margin else "does not hold" if high < -rule.margin else "cannot tell"), p
-    if p < rule.alpha:
-        return ("holds" if points.mean() > 0 else "does not hold"), p
-    return ("does not hold" if high < rule.smallest_effect else "cannot tell"), p
+        return "holds" if low > -rule.margin else "does not hold" if high < -rule.margin else "cannot tell"
+    if high < rule.smallest_effect or (p < rule.alpha and points.mean() < 0):
+        return "does not hold"
+    return "holds" if p < rule.alpha else "cannot tell"
 
 
-def tasks_of(claim: Claim, profile: Profile) -> list[str]:
-    """The profile's tasks that a claim is about; twins stand for their originals."""
-    return [t for t in profile.tasks if claim.tasks is None or t.removeprefix("pocket_") in claim.tasks]
+def tasks_of(claim: Claim, profile: Profile, among: list[str] | None = None) -> list[str]:
+    """The profile's tasks that a claim is about (and that are among these); twins stand for their originals."""
+    names = {task: task.removeprefix("pocket_") for task in profile.tasks}
+    return [t for t, name in names.items() if (claim.tasks is None or name in claim.tasks) and (not among or name in among)]
 
 
 def differences(ledger: pd.DataFrame, claim: Claim, tasks: list[str]) -> pd.DataFrame | None:
@@ -81,9 +82,10 @@ def differences(ledger: pd.DataFrame, claim: Claim, tasks: list[str]) -> pd.Data
     arms = [_arm(ledger, generator, method, tasks) for generator, method in (claim.arm, claim.against)]
     if any(arm is None for arm in arms):
         return None
-    seeds = [seed for seed in arms[0].index if seed in arms[1].index] if len(arms[1]) > 1 else arms[0].index
-    other = arms[1].loc[seeds] if len(arms[1]) > 1 else arms[1].iloc[0]
-    return (100 * (arms[0].loc[seeds] - other)).dropna()
+    if list(arms[1].index) == [-1]:  # it draws nothing: one value for all seeds
+        return (100 * (arms[0] - arms[1].iloc[0])).dropna()
+    seeds = [seed for seed in arms[0].index if seed in arms[1].index]
+    return (100 * (arms[0].loc[seeds] - arms[1].loc[seeds])).dropna()
 
 
 def _arm(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str]) -> pd.DataFrame | None:
@@ -96,33 +98,43 @@ def _arm(ledger: pd.DataFrame, generator: str, method: str, tasks: list[str]) ->
 def judged(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(one line per claim, one per claim and task): published effect, ours with its interval, p, verdict, runs used."""
     rule, backbone, lines, by_task = load(), backbone_of(profile), [], []
-    for claim in rule.claims.values():
-        if backbone not in claim.backbones:
-            continue
-        tasks = tasks_of(claim, profile)
-        found = differences(ledger, claim, tasks)
+    asked = [claim for claim in rule.claims.values() if backbone in claim.backbones]
+    found = [differences(ledger, claim, tasks_of(claim, profile)) for claim in asked]
+    raw = [float("nan") if one is None or claim.kind == "comparable" else statistics.sign_flip(one.mean(axis=1))
+           for claim, one in zip(asked, found, strict=True)]  # fmt: skip
+    for claim, one, p, holm in zip(asked, found, raw, statistics.holm(raw), strict=True):
         line = {"claim": claim.says, f"paper ({backbone})": published(claim, backbone)}
-        if found is None or found.empty:
+        if one is None or one.empty:
             lines.append(line | {"this run": "not run", "verdict": "cannot tell", "n": 0})
             continue
-        points = found.mean(axis=1)
-        verdict, p = decide(claim, rule, points)
+        tasks, points = list(one.columns), one.mean(axis=1)
         low, high = statistics.t_interval(points)
-        wide = statistics.bootstrap(_rights(ledger, claim, tasks, list(found.index), runs))
+        wide = statistics.bootstrap(_rights(ledger, claim, tasks, list(one.index), runs))
         lines.append(line | {
             "this run": f"{points.mean():+.2f}", "95 % over seeds": f"{low:+.2f} to {high:+.2f}",
-            "95 % over seeds and rows": f"{100 * wide[0]:+.2f} to {100 * wide[1]:+.2f}",
-            "p (sign flip)": _number(p, 3), "p (paired t)": _number(statistics.paired_t(points), 3),
-            "detectable": _number(statistics.detectable(points), 2), "n": len(points), "verdict": verdict,
+            "95 % over seeds and rows": f"{100 * wide[0]:+.2f} to {100 * wide[1]:+.2f}", "p (sign flip)": _number(p, 3),
+            "p (Holm over claims)": _number(holm, 3),
+            "p (paired t)": "-" if claim.kind == "comparable" else _number(statistics.paired_t(points), 3),
+            "detectable": _number(statistics.detectable(points), 2), "n": len(points),
+            "verdict": decide(claim, rule, points, holm), "on fit tasks": _on_fit(ledger, claim, rule, profile),
         })  # fmt: skip
-        raw = [statistics.sign_flip(found[task]) for task in tasks]
-        for task, one, adjusted in zip(tasks, raw, statistics.holm(raw), strict=True):
+        each = [statistics.sign_flip(one[task]) for task in tasks]
+        for task, p_task, adjusted in zip(tasks, each, statistics.holm(each), strict=True):
             by_task.append({
-                "claim": claim.says, "task": load_task(task).title, "this run": f"{found[task].mean():+.2f}",
-                "95 % over seeds": "{:+.2f} to {:+.2f}".format(*statistics.t_interval(found[task])),
-                "p (sign flip)": _number(one, 3), "p (Holm)": _number(adjusted, 3), "n": len(found),
+                "claim": claim.says, "task": load_task(task).title, "this run": f"{one[task].mean():+.2f}",
+                "95 % over seeds": "{:+.2f} to {:+.2f}".format(*statistics.t_interval(one[task])),
+                "p (sign flip)": _number(p_task, 3), "p (Holm)": _number(adjusted, 3), "n": len(one),
             })  # fmt: skip
     return pd.DataFrame(lines).fillna(""), pd.DataFrame(by_task)
+
+
+def _on_fit(ledger: pd.DataFrame, claim: Claim, rule: Claims, profile: Profile) -> str:
+    """The effect and the verdict (its p-value uncorrected) on the tasks where right pairs are known to help."""
+    found = differences(ledger, claim, tasks_of(claim, profile, rule.fit))
+    if found is None or found.empty:
+        return "-"
+    points = found.mean(axis=1)
+    return f"{points.mean():+.2f}: {decide(claim, rule, points, statistics.sign_flip(points))}"
 
 
 def p_values(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> pd.DataFrame:

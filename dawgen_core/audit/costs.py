@@ -13,27 +13,28 @@ MADE_ONCE = {"ppt": "ppt", "ppt_kept": "ppt", "ours_from_ppt": "ppt", "spot": "s
 
 
 def costs(ledger: pd.DataFrame, profile: Profile, runs: Runs) -> pd.DataFrame:
-    """A line per row of Table 1. Per task and seed, in seconds: the method itself; before it, for each seed (to tune the
-    generator and write its pairs); before it, once (to learn from unlabelled text or a source task), in full and shared
-    by all tasks and seeds of this run.
+    """A line per row of Table 1, per task and seed. Seconds and tokens of the method itself (a stack's by tokens);
+    before it: to tune the generator and write its pairs, or to learn from unlabelled text or a source task, alone and
+    shared by the tasks of this run that use the same.
     """
     lines, n_tasks = [], len(profile.tasks)
     for name, generator, method in rows_of_table_1(ledger):
         chosen = ledger[(ledger["generator"] == generator) & (ledger["method"] == method)]
-        own, each, once = chosen["seconds_own"].mean(), 0.0, []
+        own, before, shared = chosen["seconds_own"].mean(), 0.0, 0.0
         if generator not in (NO_GENERATOR, "oracle"):
             keys = [(row.task, row.seed, generator) for row in chosen.itertuples()]
-            each = sum(seconds_of(of(*key)) for key in keys for of in (runs.generator, runs.synthetic)) / len(keys)
+            before = sum(seconds_of(of(*key)) for key in keys for of in (runs.generator, runs.synthetic)) / len(keys)
+            shared = before
         if method in MADE_ONCE:
-            once = [seconds_of(path.parent) for path in (runs.root / "shared").glob(f"{MADE_ONCE[method]}.*/result.json")]
-        alone = own + each + (sum(once) / len(once) if once else 0.0)
-        shared = own + each + sum(once) / len(chosen)
+            folders = [runs.root / "shared" / f"seed-{seed}" for seed in set(chosen["seed"])]
+            made = [seconds_of(path.parent) for f in folders for path in f.glob(f"{MADE_ONCE[method]}.*/result.json")]
+            before, shared = before + sum(made) / len(made), shared + sum(made) / len(chosen)
+        tokens = [chosen[c].mean() if c in chosen and chosen[c].notna().any() else 0 for c in ("tokens", "tokens_before")]
         lines.append({
             "method": name, "trained numbers": f"{chosen['trainable'].mean():,.0f}",
-            "tokens read to learn": f"{chosen['tokens'].mean():,.0f}" if chosen["tokens"].notna().any() else "0",
-            "seconds": f"{own:.1f}", "before, each seed": f"{each:.1f}",
-            "before, once": f"{sum(once) / len(once):.1f}" if once else "0.0",
-            "in all, alone": f"{alone:.1f}", f"in all, over {n_tasks} tasks": f"{shared:.1f}",
+            "tokens to learn": f"{tokens[0]:,.0f}", "tokens before": f"{tokens[1]:,.0f}", "seconds": f"{own:.1f}",
+            "seconds before": f"{before:.1f}", "in all, alone": f"{own + before:.1f}",
+            f"in all, over {n_tasks} tasks": f"{own + shared:.1f}",
         })  # fmt: skip
     return pd.DataFrame(lines)
 

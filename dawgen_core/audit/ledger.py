@@ -24,12 +24,16 @@ def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int 
     if profile.seeds[0] in seeds:  # one result for all seeds: made with the first group
         out += [(None, NO_GENERATOR, name) for name in profile.methods if not seeded[name]]
     for seed in seeds:
-        own = [(seed, paired[name], name) for name in profile.methods if seeded[name]]
+        own = [(seed, paired[name], name) for name in profile.methods if seeded[name] and _has_source(profile, task, name)]
         for strategy in profile.prompt_tuning.strategies:
             generators = [NO_GENERATOR] if strategy == "real" else [k for k in kinds if _asked_for(strategy, k)]
             own += [(seed, generator, strategy) for generator in generators]
         out += [key for key in own if _has_seed(profile, *key)]
     return out
+
+
+def _has_source(profile: Profile, task: str, method: str) -> bool:
+    return "source" not in methods.method(method).reads or task in profile.transfer_from
 
 
 def _has_seed(profile: Profile, seed: int, generator: str, method: str) -> bool:
@@ -58,6 +62,6 @@ def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
             receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
             key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
             born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
-            born["seconds_own"] = receipt["seconds"] / receipt.get("stack", 1)  # a stack is tuned at once
+            born["seconds_own"] = (receipt["seconds"] - receipt.get("shared_seconds", 0)) * receipt.get("share", 1)
             rows.append(key | result["metrics"] | born)
     return pd.DataFrame(rows).astype({"seed": "Int64"})

@@ -68,7 +68,10 @@ def bootstrap(right_TSB: Sequence[Floats], n: int = 2000, level: float = 0.95, s
     """Interval of the mean over tasks of mean differences, resampling seeds and examples (hierarchical).
 
     right_TSB: per task an array [S, B], seeds by test rows: arm minus other, each 1 where right. Seeds are shared by
-    the tasks and resampled for all at once, test rows are shared by the seeds and resampled once per task.
+    the tasks and resampled for all at once, test rows are shared by the seeds and resampled once per task. The interval is
+    the mean with Student's quantile of the bootstrap's spread, which is widened by sqrt(S / (S - 1)): percentiles of few
+    seeds are too short (with 5 seeds 95 % intervals held the truth in 84 % of simulations). Chance in single answers counts
+    with the seeds and with the rows: rather too wide than too short.
     """
     random = np.random.default_rng(seed)
     n_seeds = len(right_TSB[0])
@@ -80,8 +83,10 @@ def bootstrap(right_TSB: Sequence[Floats], n: int = 2000, level: float = 0.95, s
             part = slice(start, min(start + 250, n))
             rows_NB = random.multinomial(size, np.full(size, 1 / size), size=part.stop - part.start) / size
             means_N[part] += ((seeds_NS[part] @ right_SB) * rows_NB).sum(1)
-    low, high = np.quantile(means_N / len(right_TSB), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    mean = float(np.mean([right_SB.mean() for right_SB in right_TSB]))
+    spread = float((means_N / len(right_TSB)).std()) * np.sqrt(n_seeds / max(1, n_seeds - 1))
+    half = stats.t.ppf((1 + level) / 2, max(1, n_seeds - 1)) * spread
+    return mean - half, mean + half
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
@@ -98,8 +103,8 @@ def crossing(
 ) -> tuple[float, float, float]:
     """Where the mean of curves over x (increasing, read on a logarithmic scale) first reaches a mean level; 95 % interval.
 
-    curve_SK, level_S: per seed; seeds are resampled together. Infinite where the curve stays below up to the last x;
-    the first x where it starts above.
+    curve_SK, level_S: per seed; seeds are resampled together (percentiles: with few seeds a little short). Infinite where
+    the curve stays below up to the last x; the first x where it starts at or above.
     """
     random, x_K, curve_SK, level_S = np.random.default_rng(seed), np.log2(x_K), np.asarray(curve_SK), np.asarray(level_S)
 

@@ -56,10 +56,11 @@ def crossings(found: pd.DataFrame, shots: int = 16) -> pd.DataFrame:
         for method, own in part[part["method"] != "paired_surgery"].groupby("method", sort=False):
             curve = own.pivot(index="seed", columns="x", values="accuracy").loc[ours.index]
             at, low, high = crossing(list(curve.columns), curve.to_numpy(), ours.to_numpy())
-            most = max(curve.columns)
-            said = [f"{value:.0f}" if np.isfinite(value) else f"more than {most:g}" for value in (at, low, high)]
+            least, most = min(curve.columns), max(curve.columns)
+            said = [f"more than {most:g}" if np.isinf(v) else f"at most {least:g}" if v <= least else f"{v:.0f}"
+                    for v in (at, low, high)]  # fmt: skip
             rows.append({"task": load_task(task).title, "method": NAMES.get(method, method), "pairs per class": said[0],
-                         "95 % interval": f"{said[1]} to {said[2]}", "n": len(ours)})  # fmt: skip
+                         "95 % (bootstrap of seeds)": f"{said[1]} to {said[2]}", "n": len(ours)})  # fmt: skip
     return pd.DataFrame(rows)
 
 

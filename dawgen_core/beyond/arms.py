@@ -10,15 +10,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dawgen_core import generation, methods, prompts, samplers, tuning
-from dawgen_core.artifacts import digest_of, write_table
+from dawgen_core import artifacts, generation, methods, prompts, samplers, tuning
+from dawgen_core.artifacts import digest_of
 from dawgen_core.beyond.compression import Compressed, longest_head
 from dawgen_core.data import pretrained, synthetic
 from dawgen_core.data.encoding import encode_pairs
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.data.sources import TaskFile
 from dawgen_core.methods.given import Given
-from dawgen_core.params import Profile
+from dawgen_core.params import ROOT, Profile
 
 KIND = "dawgen"
 
@@ -31,15 +31,21 @@ class Arms:
         self.rows = TaskRows(task, study)
         vocabulary = self.rows.vocabulary() if study.classifier.is_tiny else ()
         self.classifier = pretrained.load_classifier(study.classifier, study.compute, vocabulary)
-        self.test = self.rows.test()
+        self.test, self.weights = self.rows.test(), self.classifier.weights_digest()
+        self.firsts = digest_of(self.rows.first_sentences(10**9, samplers.seeded(0, samplers.FIRSTS))[1])
 
-    def kept(self, what: str, inputs: dict, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """A table from disk, or made and put there. inputs: all that it depends on beside task, seeds and code."""
-        made_from = [self.task.model_dump(), self.seeds, self.code, inputs]
-        path = self.root / what / f"{digest_of(made_from)[:24]}.parquet"
-        if not path.is_file():
-            write_table(path, make())
-        return pd.read_parquet(path)
+    def kept(self, what: str, study: Profile, inputs: dict, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A table from disk (held against its digest), or made and put there. inputs: what it depends on beside the task,
+        the seeds, the code, and the few-shot rows of this profile."""
+        rows = [frame.values.tolist() for seed in self.seeds for frame in self.few_shot(study, seed)]
+        made_from = {"task": self.task.model_dump(exclude={"sources"}), "seeds": self.seeds, "code": self.code,
+                     "few_shot": digest_of(rows), "compute": study.compute.model_dump(), **inputs}  # fmt: skip
+        folder = self.root / what / digest_of(made_from)[:24]
+        if not artifacts.done(folder, "condition", made_from):
+            artifacts.begin(folder)
+            artifacts.write_table(folder / "table.parquet", make())
+            artifacts.finish(folder, "condition", made_from, {}, {})
+        return pd.read_parquet(folder / "table.parquet")
 
     def few_shot(self, study: Profile, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """(train, dev) of a seed under this profile's number of shots."""
@@ -50,10 +56,10 @@ class Arms:
 
         window: they are written with a compressed cache (its share is the column `cache`); tuning is as ever.
         """
-        inputs = {"shots": study.shots, "generator": study.generator.model_dump(), "window": window,
-                  "tuning": study.generator_tuning.model_dump(exclude={"kinds", "stack"}),
+        inputs = {"generator": study.generator.model_dump(), "files": _files(study.generator.model), "window": window,
+                  "tuning": study.generator_tuning.model_dump(exclude={"kinds", "stack"}), "firsts": self.firsts,
                   "generation": study.generation.model_dump()}  # fmt: skip
-        return self.kept("pairs", inputs, lambda: self._write(study, window))
+        return self.kept("pairs", study, inputs, lambda: self._write(study, window))
 
     def _write(self, study: Profile, window: int | None) -> pd.DataFrame:
         rows, task, settings = TaskRows(self.task, study), self.task, study.generator_tuning
@@ -81,10 +87,10 @@ class Arms:
     def tuned(self, study: Profile, strategy: str, pairs: pd.DataFrame | None) -> pd.DataFrame:
         """Prompt tuning of all seeds at once: seed, accuracy on the test rows, conflict. pairs: of all seeds, or none."""
         settings = study.prompt_tuning
-        inputs = {"shots": study.shots, "strategy": strategy, "pairs": pairs is not None and _content(pairs),
+        inputs = {"strategy": strategy, "pairs": pairs is not None and _content(pairs), "weights": self.weights,
                   "settings": settings.model_dump(exclude={"strategies", "stack", "eval_batch_size"}),
-                  "model": study.classifier.model_dump()}  # fmt: skip
-        return self.kept("tuned", inputs, lambda: self._tune(study, strategy, pairs))
+                  "test": digest_of(self.test.values.tolist())}  # fmt: skip
+        return self.kept("tuned", study, inputs, lambda: self._tune(study, strategy, pairs))
 
     def _tune(self, study: Profile, strategy: str, pairs: pd.DataFrame | None) -> pd.DataFrame:
         settings, conditions = study.prompt_tuning, []
@@ -109,7 +115,7 @@ class Arms:
 
     def method(self, study: Profile, name: str, values: dict) -> pd.DataFrame:
         """A compared method of all seeds: seed, accuracy."""
-        inputs = {"shots": study.shots, "method": name, "values": values, "model": study.classifier.model_dump(),
+        inputs = {"method": name, "values": values, "weights": self.weights, "test": digest_of(self.test.values.tolist()),
                   "budget": study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"})}  # fmt: skip
         module = methods.method(name).module
 
@@ -118,7 +124,7 @@ class Arms:
             found = [module.run(self.given(study, seed), settings).logits["best"] for seed in self.seeds]
             return pd.DataFrame({"seed": self.seeds, "accuracy": map(self.accuracy, found)})
 
-        return self.kept("methods", inputs, make)
+        return self.kept("methods", study, inputs, make)
 
     def given(self, study: Profile, seed: int) -> Given:
         return Given(self.task, self.classifier, *self.few_shot(study, seed), self.test, seed, study.prompt_tuning)
@@ -135,3 +141,8 @@ class Arms:
 
 def _content(pairs: pd.DataFrame) -> str:
     return digest_of(pairs[["sentence1", "sentence2", "label", "seed"]].values.tolist())
+
+
+def _files(model: str) -> dict[str, str]:
+    """Digests of a local model's weights; a name on the hub, or of random weights, has none here."""
+    return {path.name: artifacts.digest(path) for path in sorted((ROOT / model).glob("*.safetensors"))}

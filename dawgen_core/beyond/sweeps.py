@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import Field, ValidationError, model_validator
 
+from dawgen_core import methods
 from dawgen_core.beyond import damage
 from dawgen_core.beyond.arms import Arms
 from dawgen_core.data import profiles
@@ -18,14 +19,17 @@ OURS = "paired_surgery"
 
 
 class Sweeps(Record):
-    """Values of every sweep. shots: per class, with the steps that go with them; rows: synthetic pairs per class; shares:
-    damaged pairs; generators and options: what is changed of the profile, by name; windows: places of the cache."""
+    """Values of every sweep. shots and rows: labelled and synthetic pairs per class, each sweep with one number of steps for
+    all, enough to read the most; shares: damaged pairs; generators and options: what is changed of the profile, by name;
+    windows: places of the cache."""
 
     tasks: list[Name]
     seeds: list[Annotated[int, Field(ge=0)]]
-    shots: dict[Positive, Positive]
+    shots: list[Positive]
+    shots_steps: Annotated[int, Field(ge=3)]
     labelled: list[Name]
     rows: list[Annotated[int, Field(ge=0)]]
+    rows_steps: Annotated[int, Field(ge=3)]
     shares: list[Share]
     generators: dict[str, dict[str, Any]]
     options: dict[str, dict[str, dict[str, Any]]]
@@ -57,6 +61,8 @@ def load(study: Profile) -> Sweeps | None:
                                ("labelled", sweeps.labelled, list(study.methods))):  # fmt: skip
         if odd := [value for value in found if value not in known]:
             raise ParamsError(f"{path}, {name}: expected some of the profile's {known}, found {odd}")
+    if needy := [name for name in sweeps.labelled if methods.method(name).reads]:
+        raise ParamsError(f"{path}, labelled: expected methods that read few-shot rows alone, found {needy}")
     for overlay in [*sweeps.options.values(), *({"generator": one} for one in sweeps.generators.values())]:
         changed(study, overlay)
     return sweeps
@@ -90,17 +96,18 @@ def run(study: Profile, sweeps: Sweeps, task: TaskFile, seeds: list[int], root: 
     whole = arms.pairs(study)
     ours = partial(arms.tuned, study, OURS)
     roomy = Arms(study, with_pool(task, study, max(sweeps.shots)), seeds, root, code)
-    for shots, steps in sweeps.shots.items():
-        own = changed(study.model_copy(update={"shots": shots}), {"prompt_tuning": {"steps": steps, "eval_every": steps}})
+    for shots in sweeps.shots:
+        own = _longer(study.model_copy(update={"shots": shots}), sweeps.shots_steps)
         add("shots", "Prompt Tuning", shots, "real", roomy.tuned(own, "real", None))
         for name in sweeps.labelled:
             add("shots", name, shots, name, roomy.method(own, name, study.methods[name]))
         add("shots", "Ours", shots, OURS, roomy.tuned(own, OURS, roomy.pairs(own)))
     many = arms.pairs(changed(study, {"generation": {"per_class": max(sweeps.rows)}}))
+    longer = _longer(study, sweeps.rows_steps)
     for n in sweeps.rows:
         few = many.groupby(["seed", "label"], sort=False).head(n) if n else None
         for strategy in ("paired", OURS):
-            add("rows", strategy, n, strategy, arms.tuned(study, strategy, few) if n else arms.tuned(study, "real", None))
+            add("rows", strategy, n, strategy, arms.tuned(longer, strategy, few) if n else arms.tuned(longer, "real", None))
     for share in (0.0, *sweeps.shares):
         for kind in damage.DAMAGE:
             worse = damage.damaged(whole, kind, share) if share else whole
@@ -120,6 +127,10 @@ def run(study: Profile, sweeps: Sweeps, task: TaskFile, seeds: list[int], root: 
         pairs = arms.pairs(study, window)
         add("cache", f"window {window}", window, OURS, ours(pairs), share=pairs["cache"].iloc[0], **_labels(pairs))
     return pd.concat(out, ignore_index=True)
+
+
+def _longer(study: Profile, steps: int) -> Profile:
+    return changed(study, {"prompt_tuning": {"steps": steps, "eval_every": steps}})
 
 
 def _labels(pairs: pd.DataFrame) -> dict[str, float]:

@@ -14,9 +14,9 @@ from dawgen_core import samplers
 from dawgen_core.data import files, profiles
 from dawgen_core.data.sources import Hub, Rows
 from dawgen_core.params import PARAMS, ROOT, ParamsError, Profile
-from dawgen_core.pocket import pairs, verdicts
+from dawgen_core.pocket import corpus, pairs, verdicts
 from dawgen_core.pocket.lexicon import LEXICON_FILE
-from dawgen_core.pocket.twins import TASKS_FILE
+from dawgen_core.pocket.twins import TASKS_FILE, free_domains
 from dawgen_core.tasks import MASK, Task, TaskError
 
 ROW_COLUMNS = ["row_id", "sentence1", "sentence2", "label"]
@@ -174,9 +174,14 @@ class TaskRows:
 
     def adjacent(self, n: int) -> pd.DataFrame:
         """At most n pairs of sentences that stand one after the other in unlabelled text (label ""): neighbouring lines of
-        the first sentences' file; in the pocket world, whose lines are drawn singly, both sentences of unlabelled pairs."""
+        the first sentences' file. In the pocket world, whose lines are drawn singly: two sentences of one text, whatever
+        their relation, from the domains that no task has. Errors: TaskError where the file is no running text."""
         if self.source.twin:
-            return pairs.draw(self.source.twin, "unlabelled", 1, n)[ROW_COLUMNS]
+            texts = [pairs.draw(corpus.sister(kind, free_domains()), "oracle", 1, n // 2) for kind in ("follows", "same")]
+            return pd.concat(texts, ignore_index=True)[ROW_COLUMNS].assign(label="")
+        if not self.source.first_sentences.running:
+            raise TaskError(f"{self.task.task}, first_sentences.running: expected running text (for PPT), found single "
+                            "sentences; give a file whose lines follow each other, or leave PPT out")  # fmt: skip
         line = {i: text for text, i in self._first_lines.items()}
         found = [(f"adjacent#{i}", line[i], line[i + 1], "") for i in sorted(line) if i + 1 in line]
         order = torch.randperm(len(found), generator=samplers.seeded(1, samplers.SPLIT))[:n].tolist()

@@ -36,6 +36,7 @@ class Sentences(Record):
     split: str | None = None
     field: str | None = None
     n_lines: Positive | None = None
+    running: bool = False  # lines stand in the order of a text: PPT's next sentences
     min_words: Positive
     max_words: Positive
 

@@ -1,6 +1,7 @@
 """In-context learning (Brown et al. 2020): demonstrations with their answers before the row; 8 at random, 5 draws averaged.
 
-Both are the paper's. Averaged are the class probabilities of the draws. A context is read whole, even beyond the length that
+Both numbers are the paper's. Averaged are, as we read it, the class probabilities of the draws; the mean accuracy of single
+draws is among the metrics. A context is read whole, even beyond the length that
 the model was trained on; how many are is among the metrics, nothing is cut.
 """
 
@@ -41,4 +42,6 @@ def run(given: Given, settings: Settings) -> Outcome:
         (logits_BC,) = tuning.predict(None, [rows], given.classifier, given.words(), size)
         shares.append(logits_BC.softmax(-1))
     longer = n_longer / (settings.draws * len(test.ids))
-    return Outcome({"best": torch.stack(shares).mean(0).log()}, 0, {"contexts_longer_than_trained_on": longer})
+    right = [(share_BC.argmax(-1) == torch.tensor(test.labels)).double().mean().item() for share_BC in shares]
+    metrics = {"contexts_longer_than_trained_on": longer, "accuracy_of_single_draws": sum(right) / len(right)}
+    return Outcome({"best": torch.stack(shares).mean(0).log()}, 0, metrics)

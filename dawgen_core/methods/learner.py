@@ -14,7 +14,7 @@ from dawgen_core.backbones import Classifier
 from dawgen_core.methods.given import Given, Outcome
 from dawgen_core.params import Rate, Record
 from dawgen_core.prompts import EncodedPairs, padded
-from dawgen_core.tuning import DivergedError
+from dawgen_core.tuning import DivergedError, optimiser_of
 
 
 class Learning(Record):
@@ -76,28 +76,26 @@ class Learner:
 
 
 def batches(rows: EncodedPairs, given: Given) -> Iterator[EncodedPairs]:
-    """Class-balanced batches of real rows without end, the same for every method of a seed."""
-    random = samplers.seeded(given.seed, samplers.BATCHES)
-    return (rows.take(b) for b in samplers.class_balanced(rows.labels, given.limits.batch_real_per_class, random))
+    """Batches of real rows without end, the same for every method of a seed and for prompt tuning."""
+    n, random = len(given.task.labels) * given.limits.batch_real_per_class, samplers.seeded(given.seed, samplers.REAL)
+    return (rows.take(numbers) for numbers in samplers.cycle(len(rows.ids), n, random))
 
 
 def learn(
-    learner: Learner, given: Given, settings: Learning, next_losses: Callable[[], tuple[Tensor, ...]] | None = None,
+    learner: Learner, given: Given, settings: Learning | None, next_losses: Callable[[], tuple[Tensor, ...]] | None = None,
     rule: str = "one_sided",
 ) -> Outcome:  # fmt: skip
     """Train for the budget's steps; the weights with the best dev accuracy (strict improvement) and the last are read out.
 
-    next_losses: the loss of the next step, by default that of a batch of train; or two losses, real and synthetic, whose
-    gradients are combined under a rule of `surgery`. The conflict rate is then among the metrics.
+    settings: None for prompt tuning's own optimiser. next_losses: the loss of the next step, by default that of a batch of
+    train; or two losses, real and synthetic, whose gradients are combined under a rule of `surgery`. The conflict rate is
+    then among the metrics.
     Errors: DivergedError on a non-finite loss.
     """
     train, dev, test = (learner.encoded(rows) for rows in (given.train, given.dev, given.test))
     limits, weights, stream = given.limits, list(learner.weights.values()), batches(train, given)
     next_losses = next_losses or (lambda: (learner.loss(next(stream)),))
-    groups = [{"params": [w for w in weights if w.dim() > 1], "weight_decay": settings.weight_decay},
-              {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
-    optimiser = torch.optim.AdamW(groups, lr=settings.lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / limits.steps)))
+    optimiser, schedule = _adamw(weights, settings, limits.steps) if settings else optimiser_of(weights, limits)
     best, best_dev, best_step, conflicts = None, -1.0, -1, []
     for step in range(limits.steps):
         found = next_losses()
@@ -127,6 +125,13 @@ def learn(
     metrics = {"dev_best": best_dev, "best_step": best_step, "n_shortened": test.n_shortened}
     metrics |= {"tokens": learner.tokens} | ({"conflict": sum(conflicts) / len(conflicts)} if conflicts else {})
     return Outcome(logits, sum(w.numel() for w in weights), metrics, best)
+
+
+def _adamw(weights: list[Tensor], settings: Learning, steps: int):
+    groups = [{"params": [w for w in weights if w.dim() > 1], "weight_decay": settings.weight_decay},
+              {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
+    optimiser = torch.optim.AdamW(groups, lr=settings.lr)
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: 0.5 * (1 + math.cos(math.pi * i / steps)))
 
 
 def accuracy_of(scores_BC: Tensor, rows: EncodedPairs) -> float:

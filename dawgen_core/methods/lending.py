@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dawgen_core import artifacts, methods
 from dawgen_core.artifacts import Runs, digest_of
-from dawgen_core.data import profiles
+from dawgen_core.data import profiles, recipes
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.methods.given import Lent
 from dawgen_core.params import ParamsError, Profile, Record
@@ -21,12 +21,9 @@ PER_CLASS, DEV_PER_CLASS = 1000, 32  # rows of a source task
 
 
 def check(study: Profile, task: Task) -> None:
-    """Errors: ParamsError when a method of the profile needs a source task and the profile names none for this task."""
-    needy = [name for name in study.methods if "source" in methods.method(name).reads]
-    found = study.transfer_from.get(task.task)
-    if needy and found in (None, task.task):
-        raise ParamsError(f"transfer_from.{task.task}: expected another task as the source of {', '.join(needy)}, found "
-                          f"{found or 'none'}")  # fmt: skip
+    """Errors: ParamsError when a task would transfer from itself. A task without a source lacks methods that need one."""
+    if study.transfer_from.get(task.task) == task.task:
+        raise ParamsError(f"transfer_from.{task.task}: expected another task, found itself")
 
 
 class Lender:
@@ -34,6 +31,7 @@ class Lender:
 
     def __init__(self, rows: TaskRows, study: Profile, runs: Runs, weights: str, code_of: Callable[[str], str]):
         self.rows, self.study, self.runs, self.weights, self.code_of = rows, study, runs, weights, code_of
+        self.seconds = 0.0  # spent so far on what methods share
 
     @cached_property
     def unlabelled(self) -> pd.DataFrame:
@@ -52,28 +50,35 @@ class Lender:
         """To the methods of one seed."""
         synthetic = self.runs.synthetic(self.rows.task.task, seed, "dawgen") / "synthetic.parquet"
         return Lent(lambda: self.unlabelled, lambda: self.adjacent, lambda: self.source, lambda: pd.read_parquet(synthetic),
-                    self.once)  # fmt: skip
+                    lambda *asked: self.once(seed, *asked))  # fmt: skip
 
     def digest(self, name: str) -> dict[str, str]:
         """Digests of what a method reads here: inputs of its result (synthetic rows stand among those already)."""
         read = {"unlabelled": lambda: self.unlabelled, "adjacent": lambda: self.adjacent,
                 "source": lambda: pd.concat(self.source[1:])}  # fmt: skip
-        return {part: digest_of(read[part]().values.tolist()) for part in methods.method(name).reads if part in read}
+        found = {part: digest_of(read[part]().values.tolist()) for part in methods.method(name).reads if part in read}
+        return found | ({"source_task": recipes.texts(self.source[0])} if "source" in found else {})
 
-    def once(self, name: str, what: str, settings: Record, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Tensors that a method makes for all seeds, below runs/PROFILE/shared: made by the first who asks, under a lock.
+    def once(
+        self, seed: int, name: str, what: str, settings: Record, make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Tensors that several methods of a seed share, below runs/PROFILE/shared: made by the first who asks, under a lock.
 
-        name: of the method; what: tells apart what it makes. Made again when settings, model, code or rows are others.
+        name: of the method; what: tells apart what it makes. Made again when texts, settings, model, code or rows change.
         """
         tuning = self.study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"})
-        inputs = {"settings": settings.model_dump(), "weights": self.weights, "prompt_tuning": tuning,
+        inputs = {"settings": settings.model_dump(), "weights": self.weights, "prompt_tuning": tuning, "seed": seed,
                   "code": self.code_of(f"methods.{name}"), "rows": self.digest(name)}  # fmt: skip
-        folder = self.runs.root / "shared" / f"{name}.{what}"
+        inputs |= {} if name == "spot" else {"task": recipes.texts(self.rows.task)}  # SPoT's source knows no target
+        folder = self.runs.root / "shared" / f"seed-{seed}" / f"{name}.{what}"
         folder.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if not artifacts.done(folder, "condition", inputs):
                 artifacts.begin(folder)
-                started = time.perf_counter()
+                began = time.perf_counter()
                 artifacts.write_tensors(folder / "weights.safetensors", make())
-                artifacts.finish(folder, "condition", inputs, {}, {"seconds": round(time.perf_counter() - started, 3)})
-            return artifacts.read_tensors(folder / "weights.safetensors")
+                artifacts.finish(folder, "condition", inputs, {}, {"seconds": round(time.perf_counter() - began, 3)})
+            found = artifacts.read_tensors(folder / "weights.safetensors")
+        self.seconds += time.perf_counter() - started
+        return found

@@ -27,6 +27,9 @@ def build(given: Given, settings: Settings) -> Learner:
         torch.manual_seed(given.seed)
         model = inject_adapter_in_model(config, copy.deepcopy(given.classifier.model))
     classifier, words_C = Classifier(model, given.classifier.tokenizer, given.classifier.name), given.words()
+    for name, w in model.named_parameters():
+        if "lora_" in name:  # in bfloat16 small steps would round to nothing
+            w.data = w.data.float()
     added = {name: w.requires_grad_() for name, w in model.named_parameters() if "lora_" in name}
     return Learner(added, given.encoded, lambda ids: classifier.label_word_logits(*tensors(ids, classifier), words_C))
 

@@ -51,7 +51,8 @@ def build(given: Given, settings: Settings) -> Learner:
         model = PairLSTM(classifier.width, settings.width, len(given.task.labels)).to(classifier.device)
 
     def answer(ids: list[list[int]]) -> Tensor:
-        halves = [(row[: row.index(mask)] or [mask], row[row.index(mask) + 1 :] or [mask]) for row in ids]
+        cut = [row.index(mask) if mask in row else len(row) for row in ids]  # a row cut at its tail may have lost sentence 2
+        halves = [(row[:at] or [mask], row[at + 1 :] or [mask]) for row, at in zip(ids, cut, strict=True)]
         sides = [list(side) for side in zip(*halves, strict=True)]
         words = [classifier.embedding(padded(side, 0)[0].to(classifier.device)).float() for side in sides]
         return model(tuple(words), tuple([len(row) for row in side] for side in sides))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dawgen_core import samplers
 from dawgen_core.methods.given import Given, Outcome
 from dawgen_core.methods.learner import Learner, Learning, batches, learn, tensors
-from dawgen_core.methods.prompted import tune_from
+from dawgen_core.methods.prompted import Source, tune_from
 from dawgen_core.params import Positive, Rate
 from dawgen_core.prompts import initial_prompt
 
@@ -30,20 +30,20 @@ class Settings(Learning):
     fool: Rate
 
 
-def transferred(given: Given, settings: Settings) -> Tensor:
-    """P after the source task, once for all seeds of a target."""
+def transferred(given: Given, settings: Settings) -> Source:
+    """After the source task, once for a target and seed."""
     task, train, dev = given.lent.source()
 
-    def make() -> dict[str, Tensor]:
+    def make() -> Source:
         limits = {"steps": settings.source_steps, "eval_every": min(settings.source_steps, given.limits.eval_every)}
-        there = Given(task, given.classifier, train, dev, dev, 0, given.limits.model_copy(update=limits))
+        there = Given(task, given.classifier, train, dev, dev, given.seed, given.limits.model_copy(update=limits))
         target = given.encoded(given.lent.unlabelled().assign(label=given.task.labels[0]))
         return smoothed(there, settings, target.ids)
 
-    return given.lent.once("optima", f"{task.task}.{given.task.task}", settings, make)["soft_prompt"]
+    return given.lent.once("optima", f"{task.task}.{given.task.task}", settings, make)
 
 
-def smoothed(given: Given, settings: Settings, target_ids: list[list[int]]) -> dict[str, Tensor]:
+def smoothed(given: Given, settings: Settings, target_ids: list[list[int]]) -> Source:
     """The source prompt, tuned on given's rows, smooth towards target_ids."""
     classifier, words_C = given.classifier, given.words()
     prompt_PD = initial_prompt(classifier, given.limits.prompt_tokens).to(classifier.device).requires_grad_()
@@ -92,7 +92,8 @@ def smoothed(given: Given, settings: Settings, target_ids: list[list[int]]) -> d
         labels_B = torch.tensor(batch.labels, device=classifier.device)
         return (F.cross_entropy(scores_BC, labels_B) + settings.smooth * smooth,)
 
-    return learn(learner, given, settings, next_losses).state
+    found = learn(learner, given, settings, next_losses)
+    return {"soft_prompt": found.state["soft_prompt"].cpu(), "tokens": torch.tensor(found.metrics["tokens"])}
 
 
 def _divergence(fixed_BC: Tensor, scores_BC: Tensor) -> Tensor:
@@ -102,4 +103,4 @@ def _divergence(fixed_BC: Tensor, scores_BC: Tensor) -> Tensor:
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: the prompt (the discriminator is thrown away)."""
-    return tune_from(transferred(given, settings).cpu(), given)
+    return tune_from(transferred(given, settings), given)

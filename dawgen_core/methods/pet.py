@@ -36,7 +36,7 @@ class Settings(Learning):
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: all weights (of the final model; each pattern's model has as many)."""
     pairs = given.lent.unlabelled().head(settings.unlabelled).assign(label=given.task.labels[0])
-    soft_BC, whole = torch.zeros(len(pairs), len(given.task.labels)), 0.0
+    soft_BC, whole, tokens = torch.zeros(len(pairs), len(given.task.labels)), 0.0, 0
     for template in (given.task.classifier.template, *PATTERNS):
         texts = given.task.classifier.model_copy(update={"template": template})
         one = fine_tuning.build(given, texts)
@@ -46,6 +46,7 @@ def run(given: Given, settings: Settings) -> Outcome:
         labelled = learn(one, replace(given, test=pairs), settings, _with_denoising(one, given, settings, pairs))
         soft_BC += weight * labelled.logits["best"]
         whole += weight
+        tokens += labelled.metrics["tokens"]
     soft_BC = (soft_BC / max(whole, 1e-12) / settings.temperature).softmax(-1)
     final = fine_tuning.build(given)
     rows, n = final.encoded(pairs), len(given.task.labels) * given.limits.batch_real_per_class
@@ -56,7 +57,8 @@ def run(given: Given, settings: Settings) -> Outcome:
         scores_BC = final.answer([rows.ids[i] for i in chosen])
         return (-(soft_BC[chosen].to(scores_BC.device) * scores_BC.log_softmax(-1)).sum(-1).mean(),)
 
-    return learn(final, given, settings, next_losses)
+    found = learn(final, given, settings, next_losses)
+    return replace(found, metrics=found.metrics | {"tokens": tokens + found.metrics["tokens"]})
 
 
 def _with_denoising(one: Learner, given: Given, settings: Settings, pairs):
@@ -70,6 +72,7 @@ def _with_denoising(one: Learner, given: Given, settings: Settings, pairs):
     def next_losses() -> tuple[Tensor]:
         loss = one.loss(next(stream))
         noisy = [corrupted(texts[i], given, random) for i in next(chosen)]
+        one.tokens += sum(len(text) for text, _ in noisy)
         return ((1 - settings.alpha) * loss + settings.alpha * denoising_loss(one, given, noisy),)
 
     return next_losses

@@ -90,9 +90,10 @@ def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: all weights. The search costs a fine-tuning per template."""
     texts = found_words(given, settings)
     templates = [texts.template, *found_templates(given, settings, texts)][: settings.templates]
-    best = None
+    best, tokens = None, 0
     for number, template in enumerate(templates):
         one = learn(fine_tuning.build(given, texts.model_copy(update={"template": template})), given, settings)
+        tokens += one.metrics["tokens"]
         if best is None or one.metrics["dev_best"] > best.metrics["dev_best"]:
             best = replace(one, metrics=one.metrics | {"template": number, "templates": len(templates)})
-    return best
+    return replace(best, metrics=best.metrics | {"tokens": tokens})

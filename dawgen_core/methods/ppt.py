@@ -1,7 +1,8 @@
 """PPT (Gu et al. 2022): the prompt is pre-trained on a next-sentence task over unlabelled text, then tuned.
 
-In the task's own template: did the second sentence stand after the first in a text? Our reading of "next sentence" for
-pairs: two classes, told by the task's first and last label word ("yes" and "no" where it has them).
+In the task's own template: did the second sentence stand after the first in a text? Two classes, told by the task's label
+words ("yes" and "no" where it has them); the original has a third for pairs (another sentence of the same text), which
+two-sentence texts cannot give, so that a word for "neutral" is not pre-trained.
 """
 
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 
 from dawgen_core import samplers
 from dawgen_core.methods.given import Given, Outcome
-from dawgen_core.methods.prompted import tune_from, tuned_on
+from dawgen_core.methods.prompted import Source, tune_from, tuned_on
 from dawgen_core.params import Positive, Record
 from dawgen_core.prompts import EncodedPairs, initial_prompt
 
@@ -33,9 +34,11 @@ def next_sentences(given: Given, settings: Settings) -> tuple[EncodedPairs, Enco
     if len(rows) < settings.pairs + 10:
         raise ValueError(f"ppt.pairs: expected at least {settings.pairs + 10} adjacent sentences, found {len(rows)}")
     words, labels = given.task.classifier.verbalizer, given.task.labels
-    goes_on, does_not = (next((label for label in labels if words[label] == word), default)
-                         for word, default in (("yes", labels[0]), ("no", labels[-1])))  # fmt: skip
-    rows = rows.iloc[torch.randperm(len(rows), generator=samplers.seeded(0, samplers.REAL)).tolist()]
+    goes_on = next((label for label in labels if words[label] == "yes"), None)
+    does_not = next((label for label in labels if words[label] == "no"), None)
+    goes_on = goes_on or next(label for label in labels if label != does_not)
+    does_not = does_not or next(label for label in reversed(labels) if label != goes_on)
+    rows = rows.iloc[torch.randperm(len(rows), generator=samplers.seeded(given.seed, samplers.REAL)).tolist()]
     rows = rows.head(settings.pairs + max(10, settings.pairs // 10)).reset_index(drop=True)
     swapped = rows.assign(sentence2=rows["sentence2"].shift(-1, fill_value=rows["sentence2"][0]), label=does_not)
     odd = pd.Series(range(len(rows))) % 2 == 1
@@ -43,14 +46,14 @@ def next_sentences(given: Given, settings: Settings) -> tuple[EncodedPairs, Enco
     return given.encoded(rows.head(settings.pairs)), given.encoded(rows.iloc[settings.pairs :])
 
 
-def pretrained(given: Given, settings: Settings) -> torch.Tensor:
-    """P after pre-training, once for all seeds of a task."""
-    def make() -> dict[str, torch.Tensor]:
-        start_PD = initial_prompt(given.classifier, given.limits.prompt_tokens)
-        rows, dev = next_sentences(given, settings)
-        return {"soft_prompt": tuned_on(start_PD, given, rows, dev, given.words(), settings.source_steps)}
+def pretrained(given: Given, settings: Settings) -> Source:
+    """After pre-training, once for all methods of a task and seed."""
 
-    return given.lent.once("ppt", given.task.task, settings, make)["soft_prompt"]
+    def make() -> Source:
+        start_PD = initial_prompt(given.classifier, given.limits.prompt_tokens)
+        return tuned_on(start_PD, given, *next_sentences(given, settings), given.words(), settings.source_steps)
+
+    return given.lent.once("ppt", given.task.task, settings, make)
 
 
 def run(given: Given, settings: Settings) -> Outcome:

@@ -14,5 +14,5 @@ Settings = ppt.Settings
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: the prompt."""
-    start_PD = ppt.pretrained(given, settings)
-    return tune_from(start_PD, given, "paired_surgery", ppt.next_sentences(given, settings)[0])
+    start = ppt.pretrained(given, settings)
+    return tune_from(start, given, "paired_surgery", ppt.next_sentences(given, settings)[0])

@@ -3,14 +3,15 @@
 import torch
 
 from dawgen_core.methods.given import Given, Outcome
-from dawgen_core.methods.learner import Learner, Learning, learn, tensors
+from dawgen_core.methods.learner import Learner, learn, tensors
+from dawgen_core.params import Record
 from dawgen_core.prompts import initial_prompt
 
 SEEDED = True
 
 
-class Settings(Learning):
-    """Rate and weight decay."""
+class Settings(Record):
+    """None: optimiser, rate and batches are prompt tuning's, so that the output rows are all that is new."""
 
 
 def build(given: Given) -> Learner:
@@ -29,4 +30,4 @@ def build(given: Given) -> Learner:
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: the prompt and a row per class."""
-    return learn(build(given), given, settings)
+    return learn(build(given), given, None)

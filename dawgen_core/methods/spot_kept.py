@@ -15,6 +15,6 @@ Settings = spot.Settings
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: the prompt. Errors: ValueError where source and target share no label word."""
-    start_PD = spot.transferred(given, settings)
+    start = spot.transferred(given, settings)
     task, train, _ = given.lent.source()
-    return tune_from(start_PD, given, "paired_surgery", in_words_of(given, task, given.of(task).encoded(train)))
+    return tune_from(start, given, "paired_surgery", in_words_of(given, task, given.of(task).encoded(train)))

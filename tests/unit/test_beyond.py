@@ -131,6 +131,7 @@ def test_a_profile_without_sweeps_has_none():
 WRONG = {
     "a task of another profile": ({"tasks": ["rte"]}, "tasks: expected some of the profile's .*, found \\['rte'\\]"),
     "a seed of another profile": ({"seeds": [7]}, "seeds: expected some of .*, found \\[7\\]"),
+    "a method that reads more": ({"labelled": ["spot"]}, "labelled: expected methods that read few-shot rows alone, .*spot"),
     "a method that is not there": ({"labelled": ["hand_prompt"]}, "labelled: expected some of .*'hand_prompt'"),
     "a share above one": ({"shares": [1.5]}, "shares.0: .*found 1.5"),
     "an unknown section": ({"options": {"x": {"generation": {}}}}, "options: expected generator_tuning and prompt_tuning"),

@@ -1,5 +1,6 @@
 """The paper's claims: what is on file, how a verdict is reached, which rows it rests on."""
 
+import json
 import subprocess
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dawgen_core.artifacts import Runs
-from dawgen_core.audit import claims
+from dawgen_core.audit import claims, statistics
 from dawgen_core.data.profiles import load_profile
 from dawgen_core.params import PARAMS, ROOT, ParamsError
 
@@ -21,18 +22,32 @@ SPREAD = np.array([-0.9, -0.7, -0.5, -0.3, -0.1, 0.1, 0.3, 0.5, 0.7, 0.9])
     (0.0, 10.0, "cannot tell"), (0.4, 2.0, "cannot tell"),
 ])  # fmt: skip
 def test_a_better_arm(shift, spread, verdict):
-    assert claims.decide(BETTER, RULE, pd.Series(shift + spread * SPREAD))[0] == verdict
+    points = pd.Series(shift + spread * SPREAD)
+    assert claims.decide(BETTER, RULE, points, statistics.sign_flip(points)) == verdict
+
+
+def test_an_effect_that_is_sure_and_too_small_does_not_hold():
+    points = pd.Series(0.4 + 0.1 * SPREAD)
+    assert statistics.sign_flip(points) < 0.05 and claims.decide(BETTER, RULE, points, 0.002) == "does not hold"
+
+
+def test_a_claim_that_correction_takes_its_significance_from_cannot_be_told():
+    points = pd.Series(2.0 + SPREAD)
+    assert claims.decide(BETTER, RULE, points, 0.03) == "holds"
+    assert claims.decide(BETTER, RULE, points, 0.06) == "cannot tell"
 
 
 @pytest.mark.parametrize(("shift", "spread", "verdict"), [
     (0.0, 1.0, "holds"), (-2.0, 1.0, "holds"), (5.0, 1.0, "holds"), (-6.0, 1.0, "does not hold"), (-3.0, 3.0, "cannot tell"),
 ])  # fmt: skip
-def test_a_comparable_arm(shift, spread, verdict):
-    assert claims.decide(SAME, RULE, pd.Series(shift + spread * SPREAD))[0] == verdict
+def test_an_arm_that_is_not_worse(shift, spread, verdict):
+    """One side only: far better is not worse either, and the claim says so."""
+    assert claims.decide(SAME, RULE, pd.Series(shift + spread * SPREAD), float("nan")) == verdict
+    assert "not worse" in SAME.says
 
 
 def test_five_seeds_cannot_tell():
-    assert claims.decide(BETTER, RULE, pd.Series([9.0, 9.1, 9.2, 9.3, 9.4])) == ("cannot tell", 0.0625)
+    assert claims.decide(BETTER, RULE, pd.Series([9.0, 9.1, 9.2, 9.3, 9.4]), 0.001) == "cannot tell"
 
 
 def test_published_effects_are_the_paper_s():
@@ -65,6 +80,25 @@ def test_a_method_that_draws_nothing_stands_against_every_seed():
     alone = ledger(study, {("none", "prompting"): 0.5}, [0]).assign(seed=pd.NA)
     found = claims.differences(pd.concat([table, alone]), RULE.claims["ours_prompting"], study.tasks)
     assert sorted(found.iloc[:, 0].round(6)) == [10.0 + i for i in range(10)]
+
+
+def test_an_arm_of_one_seed_is_not_one_that_draws_nothing():
+    study = load_profile("study")
+    table = pd.concat([ledger(study, {("dawgen", "paired_surgery"): 0.6}, study.seeds),
+                       ledger(study, {("none", "fine_tuning"): 0.5}, study.seeds[:1])])  # fmt: skip
+    assert list(claims.differences(table, RULE.claims["ours_ft"], study.tasks).index) == study.seeds[:1]
+
+
+def test_verdicts_are_corrected_over_the_claims_and_told_on_fit_tasks_too(monkeypatch):
+    """Two claims were run, each at the floor of ten seeds: 2 x 2 / 1024."""
+    study = load_profile("study")
+    monkeypatch.setattr(claims, "_rights", lambda *_: [np.zeros((10, 4))])
+    arms = {("fewgen", "paired"): 0.5, ("fewgen", "paired_surgery"): 0.55, ("fewgen", "syn"): 0.4}
+    lines, by_task = claims.judged(ledger(study, arms, study.seeds), study, Runs.of(study))
+    run = lines[lines["this run"] != "not run"].set_index("claim")
+    assert run["p (sign flip)"].tolist() == ["0.002"] * 2 and run["p (Holm over claims)"].tolist() == ["0.004"] * 2
+    assert run["on fit tasks"].tolist() == ["+5.00: holds", "+10.00: holds"] and len(by_task) == 2 * 7
+    assert claims.tasks_of(BETTER, study, RULE.fit) == ["pocket_mrpc", "pocket_sick"]
 
 
 def test_an_arm_that_was_not_run_is_said_to_be_so():
@@ -116,7 +150,5 @@ def test_results_of_the_study_descend_from_the_claims():
     for name in ("study", "study_flan"):
         manifest = ROOT / "figures" / name / "manifest.json"
         if manifest.is_file():
-            import json
-
             for commit in json.loads(manifest.read_text())["commits"]:
                 assert git("merge-base", written, commit) == written, (name, commit)

@@ -4,6 +4,7 @@ The classifier is the committed pocket-t5. Each method learns where it should, c
 its neighbour, and survives saving and loading bit for bit.
 """
 
+import copy
 import dataclasses
 from functools import cache
 from itertools import combinations
@@ -23,7 +24,7 @@ LEARNS = {  # name: settings that learn the toy task in a few steps
     "lstm": {"lr": 1e-2, "weight_decay": 0.01, "width": 32}, "encoder_fine_tuning": {"lr": 1e-3, "weight_decay": 0.01},
     "fine_tuning": {"lr": 1e-3, "weight_decay": 0.01}, "pft": {"lr": 1e-3, "weight_decay": 0.01},
     "pft_demonstrations": {"lr": 1e-3, "weight_decay": 0.01}, "pft_soft_prompt": {"lr": 1e-3, "weight_decay": 0.01},
-    "soft_verbalizer": {"lr": 0.1, "weight_decay": 0.0}, "p_tuning": {"lr": 1e-2, "weight_decay": 0.0, "pseudo_tokens": 4},
+    "soft_verbalizer": {}, "p_tuning": {"lr": 1e-2, "weight_decay": 0.0, "pseudo_tokens": 4},
     "prefix_tuning": {"lr": 1e-2, "weight_decay": 0.0, "prefix_tokens": 8, "width": 32},
     "lora": {"lr": 1e-2, "weight_decay": 0.0, "rank": 4, "alpha": 8.0},
     "ours_lora": {"lr": 1e-2, "weight_decay": 0.0, "rank": 4, "alpha": 8.0},
@@ -236,3 +237,104 @@ def test_a_started_prompt_is_where_tuning_begins(given):
     found = prompted.tune_from(start_PD, still).logits["best"]
     (expected,) = prompted.tuning.predict(start_PD[None], [given.encoded(given.test)], given.classifier, given.words(), 16)
     assert torch.allclose(found, expected, atol=1e-3)
+
+
+# ---------------------------------------------------------------- what a source gives, before any step on the target
+
+
+def said_by(start: prompted.Source, given: Given, rows: pd.DataFrame) -> float:
+    """Accuracy of a prompt as it comes from its source."""
+    asked = given.encoded(rows)
+    (logits,) = prompted.tuning.predict(start["soft_prompt"][None], [asked], given.classifier, given.words(), 16)
+    return (logits.argmax(-1) == torch.tensor(given.numbers(rows))).double().mean().item()
+
+
+@pytest.mark.parametrize(("name", "values"), [("spot", {}), ("optima", {"lr": 0.3})])
+def test_a_source_with_the_signal_hands_it_over(name, values, given):
+    """The source is the toy task with other rows: 150 steps on it are enough, three are not."""
+    module, found = methods.method(name).module, []
+    for steps in (3, 150):
+        settings = module.Settings.model_validate(LEARNS[name] | values | {"source_steps": steps})
+        found.append(said_by(module.transferred(given, settings), given, given.test))
+    assert found[1] >= 0.85 > found[0]
+
+
+def test_ppt_learns_which_sentence_comes_next(given):
+    settings = ppt.Settings(source_steps=150, pairs=60)
+    lent = dataclasses.replace(given.lent, adjacent=lambda: toy(80, 11).assign(sentence2=lambda t: t["sentence1"], label=""))
+    there = dataclasses.replace(given, lent=lent)  # what comes next is said again
+    rows = lent.adjacent()
+    after = rows.assign(label="equivalent")
+    other = rows.assign(sentence2=rows["sentence2"].shift(7, fill_value="a dog"), label="not_equivalent")
+    assert said_by(ppt.pretrained(there, settings), there, pd.concat([after, other])) >= 0.7
+
+
+def test_optima_smooths_what_it_learns(given):
+    """With the divergence in the loss, answers change less under the perturbation of the method itself."""
+    kept = [methods.method("optima").module.smoothed(
+        dataclasses.replace(given, train=toy(40, 8)), methods.method("optima").module.Settings.model_validate(
+            LEARNS["optima"] | {"source_steps": 40, "length": 5.0, "smooth": smooth}), given.encoded(toy(30, 9)).ids)
+        for smooth in (1e-6, 5.0)]  # fmt: skip
+    random = samplers.seeded(3)
+    rows = given.encoded(given.test)
+    moved = []
+    for source in kept:
+        p_PD = source["soft_prompt"]
+        ids_BT, kept_BT = prompts_of(rows, given)
+        inputs_BTD, mask_BT = given.classifier.behind(p_PD.expand(len(ids_BT), -1, -1), ids_BT, kept_BT)
+        noise = torch.randn(inputs_BTD.shape, generator=random.manual_seed(3)) * mask_BT[..., None] * 0.5
+        clean, noisy = (given.classifier.scores(given.classifier.at_mask(x, mask_BT), given.words()).softmax(-1)
+                        for x in (inputs_BTD, inputs_BTD + noise))  # fmt: skip
+        moved.append((clean - noisy).abs().mean().item())
+    assert moved[1] < moved[0]
+
+
+def prompts_of(rows, given: Given):
+    from dawgen_core.methods.learner import tensors
+
+    return tensors(rows.ids, given.classifier)
+
+
+# ---------------------------------------------------------------- methods without gradients
+
+
+def test_calibration_takes_the_template_s_own_answer_away(given):
+    module = methods.method("calibrated_prompting").module
+    empty = pd.DataFrame({"sentence1": module.WITHOUT_CONTENT, "sentence2": module.WITHOUT_CONTENT, "label": "equivalent"})
+    sets = [given.encoded(given.test), given.encoded(empty)]
+    test_BC, empty_BC = prompted.tuning.predict(None, sets, given.classifier, given.words(), 16)
+    expected = test_BC.softmax(-1) / empty_BC.softmax(-1).mean(0)
+    found = module.run(given, module.Settings()).logits["best"].exp()
+    assert torch.allclose(found / found.sum(-1, keepdim=True), expected / expected.sum(-1, keepdim=True), atol=1e-5)
+
+
+def test_in_context_reads_answered_rows_before_the_row(given, monkeypatch):
+    module, seen = methods.method("in_context").module, []
+    real = prompted.tuning.predict
+    monkeypatch.setattr(module.tuning, "predict", lambda p, rows, *rest: seen.append(rows[0]) or real(p, rows, *rest))
+    settings = module.Settings(demonstrations=3, draws=2, trained_on=20)
+    found = module.run(given, settings)
+    own, decode = given.encoded(given.test).ids, given.classifier.tokenizer.decode
+    assert len(seen) == 2 and seen[0].ids[0] != seen[1].ids[0]
+    for rows in seen:
+        assert all(ids[-len(row) :] == row for ids, row in zip(rows.ids, own, strict=True))
+        context = decode(rows.ids[0][: -len(own[0])])
+        assert context.count("equivalent?") == 3 and context.count(" yes") + context.count(" no") == 3
+    assert found.metrics["contexts_longer_than_trained_on"] == 1.0 and 0 <= found.metrics["accuracy_of_single_draws"] <= 1
+    with pytest.raises(ValueError, match="in_context.demonstrations: expected at most the 32 rows to train on, found 40"):
+        module.run(given, module.Settings(demonstrations=40, draws=1, trained_on=20))
+
+
+@pytest.mark.parametrize(("name", "values"), [("tfidf_naive_bayes", {"alpha": 0.01}), ("tfidf_logistic", {"c": 10.0})])
+def test_words_alone_learn_their_rows(name, values, given):
+    own, module = dataclasses.replace(given, test=given.train), methods.method(name).module
+    found = module.run(own, module.Settings.model_validate(values))
+    assert right(own, found.logits["best"]) >= 0.9 and found.trainable > 10 and 0 <= found.metrics["dev_best"] <= 1
+
+
+def test_lora_s_numbers_are_float32_in_a_bfloat16_model(given):
+    half = dataclasses.replace(given, classifier=lora.Classifier(
+        copy.deepcopy(given.classifier.model).bfloat16(), given.classifier.tokenizer, "half"))  # fmt: skip
+    learner = lora.build(half, lora.Settings(**LEARNS["lora"]))
+    assert {w.dtype for w in learner.weights.values()} == {torch.float32}
+    learner.loss(learner.encoded(given.train.head(4))).backward()

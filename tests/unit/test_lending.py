@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from dawgen_core.artifacts import Runs
+from dawgen_core.audit.ledger import conditions
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.methods import lending, spot
+from dawgen_core.methods import lending, ppt, spot
 from dawgen_core.params import ParamsError
+from dawgen_core.tasks import TaskError
 
 
 def lender(name: str, task: str, root, code: str = "code", **change) -> lending.Lender:
@@ -38,6 +40,17 @@ def test_adjacent_sentences_are_neighbouring_lines(tmp_path):
 def test_adjacent_sentences_of_the_pocket_world_are_pairs_of_their_own(tmp_path):
     one = lender("pocket", "pocket_sick", tmp_path)
     assert not texts(one.adjacent) & texts(one.unlabelled) and not texts(one.adjacent) & texts(one.rows.test())
+    names = {word for text in one.rows.test()["sentence1"] for word in text.split()}
+    foreign = {word for text in one.adjacent["sentence1"] for word in text.split()} - names
+    assert len(foreign) > 50  # other domains: other things are talked about
+
+
+def test_single_sentences_are_no_running_text(tmp_path):
+    one = lender("smoke", "sick", tmp_path)
+    single = one.rows.source.first_sentences.model_copy(update={"running": False})
+    one.rows.source = one.rows.source.model_copy(update={"first_sentences": single})
+    with pytest.raises(TaskError, match="sick, first_sentences.running: expected running text .for PPT., found single"):
+        one.adjacent  # noqa: B018
 
 
 def test_a_source_has_plenty_of_labels_and_dev_rows_of_its_own(tmp_path):
@@ -65,26 +78,53 @@ def test_what_all_seeds_share_is_made_once_and_again_when_anything_is_new(tmp_pa
     assert asked(lender("smoke", "sick", tmp_path, code="edited"), steps=6) == 3.0
     budget = one.study.prompt_tuning.model_copy(update={"lr": 0.5})
     assert asked(lender("smoke", "sick", tmp_path, code="edited", prompt_tuning=budget), steps=6) == 4.0
+    again = lender("smoke", "sick", tmp_path)
+    texts = again.source[0].classifier.model_copy(update={"template": "{second} {first} [MASK]"})
+    again.source = (again.source[0].model_copy(update={"classifier": texts}), *again.source[1:])
+    assert asked(again) == 5.0  # the source is read in another template
+    assert again.seconds > 0
+    found = one.lend(21).once("spot", "mnli", spot.Settings(source_steps=5), make)
+    assert found["soft_prompt"][0, 0].item() == 6.0  # every seed has its own
+
+
+def test_a_target_s_words_are_an_input_of_what_is_made_in_them(tmp_path):
+    one = lender("smoke", "sick", tmp_path)
+
+    def made(lent: lending.Lender) -> float:
+        settings = ppt.Settings(source_steps=5, pairs=4)
+        return lent.lend(13).once("ppt", "x", settings, lambda: {"soft_prompt": torch.rand(1)})["soft_prompt"].item()
+
+    first = made(one)
+    assert made(one) == first
+    words = one.rows.task.classifier.model_copy(update={"template": "{second} {first} [MASK]"})
+    one.rows.task = one.rows.task.model_copy(update={"classifier": words})
+    assert made(one) != first
 
 
 def test_a_damaged_share_is_never_used(tmp_path):
     one = lender("smoke", "sick", tmp_path)
     ask = lambda: one.lend(13).once("spot", "x", spot.Settings(source_steps=5), lambda: {"soft_prompt": torch.ones(1)})  # noqa: E731
     ask()
-    (tmp_path / "shared" / "spot.x" / "weights.safetensors").write_bytes(b"cut")
+    (tmp_path / "shared" / "seed-13" / "spot.x" / "weights.safetensors").write_bytes(b"cut")
     with pytest.raises(lending.artifacts.ArtifactError, match="truncated or edited"):
         ask()
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "found none"), ({"mrpc": "mrpc", "sick": "mrpc"}, "found mrpc")])
-def test_a_source_that_is_missing_is_named(given, found):
-    study = load_profile("smoke").model_copy(update={"transfer_from": given})
-    with pytest.raises(ParamsError, match=f"transfer_from.mrpc: expected another task as the source of spot, .*, {found}"):
+def test_a_task_is_not_its_own_source():
+    study = load_profile("smoke").model_copy(update={"transfer_from": {"mrpc": "mrpc"}})
+    with pytest.raises(ParamsError, match="transfer_from.mrpc: expected another task, found itself"):
         lending.check(study, load_task("mrpc"))
-    lending.check(study.model_copy(update={"methods": {"prompting": {}}}), load_task("mrpc"))
+
+
+def test_a_task_without_a_source_has_no_rows_of_methods_that_need_one():
+    study = load_profile("smoke").model_copy(update={"transfer_from": {}})
+    asked = {method for *_, method in conditions(study, "mrpc", study.seeds)}
+    lending.check(study, load_task("mrpc"))
+    assert set(study.methods) - asked == {"spot", "spot_kept", "ours_from_spot", "optima"}
 
 
 def test_other_rows_are_another_input(tmp_path):
     one, other = lender("smoke", "sick", tmp_path), lender("smoke", "mrpc", tmp_path)
-    assert set(one.digest("optima")) == {"source", "unlabelled"} and one.digest("lora") == {} == one.digest("ours_lora")
+    assert set(one.digest("optima")) == {"source", "source_task", "unlabelled"}
+    assert one.digest("lora") == {} == one.digest("ours_lora")
     assert one.digest("pet") != other.digest("pet")

@@ -163,7 +163,7 @@ def test_ft_learns_its_few_rows(given, tuned):
     """Two classes of 16: chance is 0.5, with a loss of ln 2 = 0.69."""
     last = tuned[0].logits["last"]
     assert accuracy(given, last, given.train) >= 0.9
-    assert torch.nn.functional.cross_entropy(last, labels(given, given.train)).item() < 0.2
+    assert torch.nn.functional.cross_entropy(last, labels(given, given.train)).item() < 0.3
 
 
 def test_the_given_classifier_stays_as_it_is(given, tuned):

@@ -65,16 +65,17 @@ def test_mcnemar_counts_the_rows_on_which_two_differ():
 # ---------------------------------------------------------------- the hierarchical bootstrap
 
 
-def test_the_bootstrap_s_interval_holds_the_truth_as_often_as_it_says():
-    """Ten seeds of sd 3 points, 500 shared rows: 95 % intervals hold the true difference in 88 to 98 % of studies
-    (percentile intervals of few seeds are a little short)."""
+@pytest.mark.parametrize("n_seeds", [5, 10])
+def test_the_bootstrap_s_interval_holds_the_truth_as_often_as_it_says(n_seeds):
+    """Five or ten seeds of sd 3 points, 500 shared rows: 95 % intervals hold the true difference in 94 % of studies or
+    more (the chance in single answers counts with the seeds and with the rows: rather too wide than too short)."""
     random, held = np.random.default_rng(5), 0
     for study in range(200):
-        shift_S, easy_B = random.normal(0.02, 0.03, size=(10, 1)), random.normal(0, 0.2, size=500)
-        right = [random.random((10, 500)) < np.clip(0.7 + shift_S * side + easy_B, 0, 1) for side in (1, 0)]
+        shift_S, easy_B = random.normal(0.02, 0.03, size=(n_seeds, 1)), random.normal(0, 0.2, size=500)
+        right = [random.random((n_seeds, 500)) < np.clip(0.7 + shift_S * side + easy_B, 0, 1) for side in (1, 0)]
         low, high = statistics.bootstrap([right[0].astype(float) - right[1]], n=400, seed=study)
         held += low <= 0.02 <= high
-    assert 0.88 <= held / 200 <= 0.985
+    assert held / 200 >= 0.94
 
 
 def test_the_bootstrap_is_its_seed_and_covers_the_mean():
@@ -88,9 +89,10 @@ def test_seeds_and_rows_both_count():
     """No spread over seeds leaves that of the rows; no spread over rows leaves that of the seeds."""
     rows = np.tile(RANDOM.integers(-1, 2, size=200).astype(float), (10, 1))
     seeds = np.tile(RANDOM.normal(size=(10, 1)), (1, 200))
+    quantile = stats.t.ppf(0.975, 9)
     for right, se in ((rows, rows[0].std() / math.sqrt(200)), (seeds, seeds[:, 0].std() / math.sqrt(10))):
         low, high = statistics.bootstrap([right], n=4000)
-        assert (high - low) / 2 == pytest.approx(1.96 * se, rel=0.1)
+        assert (high - low) / 2 == pytest.approx(quantile * math.sqrt(10 / 9) * se, rel=0.05)
     assert statistics.bootstrap([np.ones((3, 5))]) == (1.0, 1.0)
 
 

@@ -154,7 +154,7 @@ def test_each_pair_of_strategies_differs(classifier64, words, pairs, settings):
     assert sum(row["conflict"] for row in by_name["paired_surgery"].trace) > 0  # else surgery would be nothing
     assert by_name["paired"].trace[0] == by_name["paired_surgery"].trace[0]  # same start, same rows, same gradients
     assert all(math.isnan(row["loss_syn"]) for row in by_name["real"].trace + by_name["pooled"].trace)
-    assert [math.isnan(row["loss_syn"]) for row in by_name["real_then_syn"].trace] == [True] * 4 + [False] * 2
+    assert [math.isnan(row["loss_syn"]) for row in by_name["real_then_syn"].trace] == [True] * 4 + [False, True]
     assert list(by_name["paired"].trace[2]) == ["step", "loss_real", "loss_syn", "cosine", "conflict", "dev_accuracy"]
     assert all(math.isnan(row["loss_real"]) for row in by_name["syn"].trace)
 
@@ -207,9 +207,22 @@ def test_paired_cycles_the_smaller_set(settings, n_real, n_syn):
     assert drawn == {(1, i): 20 // n_real for i in range(n_real)} | {(2, i): 20 // n_syn for i in range(n_syn)}
 
 
+@pytest.mark.parametrize("strategy", tuning.ORDER_OF)
+def test_in_turn_a_short_training_reads_both_kinds_in_three_epochs(settings, strategy):
+    """30 steps, 8 real and 600 synthetic rows in batches of 4: an epoch is 2 real steps and 8 synthetic ones."""
+    settings = settings.model_copy(update={"batch_real_per_class": 1, "batch_syn_per_class": 1, "steps": 30})
+    condition = Condition(strategy, 13, marked(8, 1), marked(600, 2), marked(2, 3))
+    steps = list(itertools.islice(tuning.batches(condition, settings), settings.steps))
+    kinds = [real is None for real, _ in steps]
+    epoch = [False] * 2 + [True] * 8
+    assert kinds == 3 * (epoch if strategy == "real_then_syn" else epoch[::-1])
+    drawn = Counter(tuple(ids) for pair in steps for rows in pair if rows for ids in rows.ids)
+    assert sum(mark == 2 for mark, _ in drawn) == 96 and set(drawn.values()) == {1, 3}  # synthetic rows once, real thrice
+
+
 def epochs(strategy: str, settings, n: int, seed: int = 13) -> list[list[list[int]]]:
     """n epochs of 8 real (marked 1) and 13 synthetic rows (marked 2) in batches of 6, as rows in their order."""
-    settings = settings.model_copy(update={"batch_real_per_class": 2, "batch_syn_per_class": 1})
+    settings = settings.model_copy(update={"batch_real_per_class": 2, "batch_syn_per_class": 1, "steps": 30})
     stream = tuning.batches(Condition(strategy, seed, marked(8, 1), marked(13, 2), marked(2, 3)), settings)
     out = []
     for _ in range(n):
