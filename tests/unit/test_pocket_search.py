@@ -1,5 +1,6 @@
 """The search on the development tasks: its lines are possible, and what was found is for these lines."""
 
+import json
 from itertools import product
 
 import pandas as pd
@@ -63,3 +64,28 @@ def test_the_figures_of_the_classifiers_rule_are_found():
     text = " ".join(search.LINES.read_text(encoding="utf-8").replace("#", "").split())
     assert "{} and {} against {} and {}".format(*said) in text
 
+
+# ---------------------------------------------------------------- the compared methods' few settings
+
+METHODS = read_yaml(search.METHOD_LINES)
+AS = {"pet": "pft", "pet_weighted": "pft", "pft_demonstrations": "pft", "pft_search": "pft", "ours_lora": "lora",
+      "ppt_kept": "ppt", "ours_from_ppt": "ppt", "spot_kept": "spot", "ours_from_spot": "spot"}  # fmt: skip
+
+
+def test_every_setting_of_a_method_was_tried_on_both_tasks():
+    found = pd.read_csv(search.METHODS_FOUND)
+    tried = [(name, json.dumps(values), task) for name, several in METHODS["lines"].items() for values in several
+             for task in search.TASKS]  # fmt: skip
+    assert sorted(found[["method", "settings", "task"]].itertuples(index=False, name=None)) == sorted(tried)
+    assert set(found["n"]) == {len(METHODS["seeds"])} and min(METHODS["seeds"]) >= 1000
+
+
+def test_the_study_s_methods_have_the_best_of_their_settings():
+    found = pd.read_csv(search.METHODS_FOUND).groupby(["method", "settings"])["mean"].mean()
+    study = load_profile("study").methods
+    for name in METHODS["lines"]:
+        assert study[name] == json.loads(found[name].idxmax()), name
+    for name, other in AS.items():
+        assert {key: study[name][key] for key in study[other]} == study[other], name
+    assert set(study) - set(METHODS["lines"]) - set(AS) == {
+        "prompting", "calibrated_prompting", "hand_prompt", "in_context", "soft_verbalizer"}  # fmt: skip
