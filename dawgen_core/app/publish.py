@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dawgen_core import artifacts, params
 from dawgen_core.app.reproduce import WALL
+from dawgen_core.beyond import sweeps
 from dawgen_core.data import profiles
 
 
@@ -13,18 +14,23 @@ def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
     """figures/PROFILE/ and its manifest.json. Errors: ArtifactError when the tables are missing or were edited."""
     profile = profiles.load_profile(profile_name)
     runs = artifacts.Runs.of(profile)
-    made = {}
-    for folder in (runs.root / name for name in ("tables", "figures", "costs")):
+    made, commits, n_conditions = {}, set(), 0
+    swept = ["beyond/shown"] if sweeps.load(profile) else []
+    for folder in (runs.root / name for name in ("tables", "figures", "costs", *swept)):
         result = artifacts.verified(folder, "tables")
         receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS["tables"])
+        commits |= set(receipt["commits"])
+        n_conditions = max(n_conditions, result["metrics"]["conditions"])
         for name, digest in result["outputs"].items():
+            if name.endswith(".parquet"):  # every variant's numbers stay in the run
+                continue
             (target / profile.profile).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, target / profile.profile / name)
             made[name] = {"sha256": digest, "commit": receipt["commit"], "machine": receipt["machine"],
                           "device": receipt["device"]}  # fmt: skip
     manifest = {"profile": profile.profile, "about": profile.about, "random_models": profile.random_models,
-                "tasks": profile.tasks, "seeds": profile.seeds, "files": made, "conditions": result["metrics"]["conditions"],
-                "commits": receipt["commits"]}  # fmt: skip
+                "tasks": profile.tasks, "seeds": profile.seeds, "files": made, "conditions": n_conditions,
+                "commits": sorted(commits)}  # fmt: skip
     if (runs.root / WALL).is_file():
         manifest["wall"] = artifacts.read_json(runs.root / WALL, made_by="")
     artifacts.write_json(target / profile.profile / "manifest.json", manifest)
