@@ -22,7 +22,7 @@ class Lent:
 
     unlabelled: pairs of the task without their labels. adjacent: pairs of sentences that stood one after the other in
     unlabelled text (same columns). source: (task, labelled rows to train on, to select on) of another task, plenty of them.
-    synthetic: generated rows of this seed. once: keeps tensors that several methods of a seed share (made at the first call).
+    synthetic: generated rows of this seed. once: keeps tensors that several methods of a seed share (made at first call).
     """
 
     unlabelled: Callable[[], pd.DataFrame]
