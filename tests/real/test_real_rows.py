@@ -120,7 +120,7 @@ def test_mrpc_through_the_notebooks(data, tmp_path):
     assert released["source_row"].str.startswith("fewgen/mrpc/16-13.jsonl.gz#").all()
     assert set(released["label"].value_counts()) == {profile.generation.per_class}
     names = conditions(profile, "mrpc", [13])
-    assert len(names) == 6 + 1 + 5 * 3 + 3 * 4  # methods; real; five sets of rows x Table 3; three x Table 2's rest
+    assert len(names) == 6 + 1 + 4 * 3  # methods; real; four sets of rows x Table 3
     for name in names:
         verified(runs.condition("mrpc", *name), "condition")
         predictions = pd.read_parquet(runs.condition("mrpc", *name) / "predictions.parquet")
