@@ -1,0 +1,97 @@
+"""Makes limits.csv: audits of real rows against other real rows of the same set, which should raise no flag.
+
+    DAWGEN_DATA=folder python -m dawgen_core.audit.calibration
+
+Every real set is cut into disjoint halves again and again; limits are set so that at most 5 % of these audits raise a red
+flag, and 5 % an amber one. calibration.csv says how often they do, task by task, and how often a set does that had no part
+in its limits. Audits already made are kept (runs/audit-calibration).
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from dawgen_core import artifacts
+from dawgen_core.audit import limits, report
+from dawgen_core.data import profiles
+from dawgen_core.data.rows import TaskRows
+from dawgen_core.params import ROOT
+
+TASKS = ("qqp", "mrpc", "mnli", "snli", "qnli", "rte", "sick")
+SIZES = (50, 150, 300, 1000)  # rows per class and half
+REPEATS = 15
+RATE = 0.05
+
+
+def halves(rows: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Two samples of n rows per class without a row in common; None where there are not enough."""
+    if rows["label"].value_counts().min() < 2 * n:
+        return None
+    drawn = rows.groupby("label", sort=True, group_keys=False).sample(2 * n, random_state=seed)
+    place = drawn.groupby("label", sort=False).cumcount()
+    return drawn[place < n].reset_index(drop=True), drawn[place >= n].reset_index(drop=True)
+
+
+def audits(folder: Path) -> pd.DataFrame:
+    """Measures of every audit of halves: task, n, repeat and what `report.audit` says."""
+    out, study = [], profiles.load_profile("real_smoke")
+    jobs = [(task, n, repeat) for n in SIZES for task in TASKS for repeat in range(REPEATS)]
+    pools = {task: TaskRows(profiles.load_task(task), study).pool() for task in TASKS}
+    for task, n, repeat in tqdm(jobs, "audits of real halves"):
+        path = folder / f"{task}-{n}-{repeat}.parquet"
+        if not path.is_file():
+            found = halves(pools[task], n, repeat)
+            if found is None:
+                continue
+            measures = report.audit(*found, seed=repeat).measures
+            artifacts.write_table(path, measures.assign(task=task, n=n, repeat=repeat))
+        out.append(pd.read_parquet(path))
+    return pd.concat(out, ignore_index=True)
+
+
+def seen(found: pd.DataFrame, kind: str, level: str) -> pd.DataFrame:
+    """How far every audit goes in the bad direction: index task, repeat; columns (measure, scope), of a class the worst."""
+    levels = found["measure"].map(lambda name: report.MEASURES[name].level)
+    used = found[(levels == level) & ~found["measure"].isin(report.FIXED)].copy()
+    used["scope"] = used["label"].eq("").map({True: "all", False: "class"})
+    if kind == "against":
+        worse = used["measure"].map(lambda name: report.MEASURES[name].worse)
+        used["far"] = [limits.excess(way, by) for way, by in zip(worse, used["difference"], strict=True)]
+    else:
+        used = used[used["measure"].map(lambda name: report.MEASURES[name].unit == "share") & used["reference"].notna()]
+        used["far"] = used["value"]
+    table = used.pivot_table(index=["task", "repeat"], columns=["measure", "scope"], values="far", aggfunc="max")
+    return table.dropna(axis=1, how="all")
+
+
+def limits_of(far: pd.DataFrame, kind: str) -> pd.Series:
+    """Limits per measure and scope. Alone, sets differ by nature: the limit is what no half of any set passes."""
+    found = far.max() if kind == "alone" else limits.family(far.droplevel("repeat"), RATE)
+    shares = [report.MEASURES[name].unit == "share" for name, _ in found.index]
+    return found.where(~pd.Series(shares, index=found.index), found.clip(lower=limits.FLOOR))
+
+
+def main() -> None:
+    """Writes limits.csv and calibration.csv beside this file."""
+    found, rows, checks = audits(ROOT / "runs" / "audit-calibration"), [], []
+    for n, part in found.groupby("n", sort=True):
+        for kind in ("against", "alone"):
+            for level in ("red", "amber"):
+                far = seen(part, kind, level)
+                limit = limits_of(far, kind)
+                rows += [{"measure": m, "scope": s, "kind": kind, "n": n, "limit": value} for (m, s), value in limit.items()]
+                for task, own in far.groupby(level="task"):
+                    others = limits_of(far.drop(index=task, level="task"), kind)
+                    checks.append({"n": n, "kind": kind, "level": level, "task": task, "audits": len(own),
+                                   "alarms": int((own > limit).any(axis=1).sum()),
+                                   "alarms_left_out": int((own > others).any(axis=1).sum())})  # fmt: skip
+    for name, table in (("limits", rows), ("calibration", checks)):
+        with artifacts.replacing(limits.FILE.with_name(f"{name}.csv")) as path:
+            pd.DataFrame(table).round(5).to_csv(path, index=False, lineterminator="\n")
+    summary = pd.DataFrame(checks).groupby(["kind", "level", "n"])[["audits", "alarms", "alarms_left_out"]].sum()
+    print(summary.to_string())
+
+
+if __name__ == "__main__":
+    main()

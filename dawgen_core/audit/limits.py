@@ -1,0 +1,42 @@
+"""When is a figure a flag? Limits that disjoint halves of real sets (almost) never pass, and the table that holds them."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+FILE = Path(__file__).with_name("limits.csv")
+LEAKED = 0.005  # of the rows: fixed, since no leak is by chance
+WRONG = 0.05  # of the labels, where an oracle knows: ours
+FLOOR = 0.02  # a share that differs by less is no finding, however many rows there are
+WORSE = {"higher": 1.0, "lower": -1.0}  # `either` counts both ways
+
+
+@cache
+def table() -> pd.DataFrame:
+    """measure, scope (`all` rows or one `class`), kind (`against` a reference or `alone`), n (rows per class), limit."""
+    return pd.read_csv(FILE)
+
+
+def limit(measure: str, scope: str, kind: str, n: int) -> float:
+    """The limit of the largest calibrated number of rows per class that is not above n; NaN where none was calibrated."""
+    known = table()
+    rows = known[(known["measure"] == measure) & (known["scope"] == scope) & (known["kind"] == kind) & (known["n"] <= n)]
+    return float(rows.loc[rows["n"].idxmax(), "limit"]) if len(rows) else float("nan")
+
+
+def excess(worse: str, difference: float) -> float:
+    """How far a difference goes in the bad direction."""
+    return abs(difference) if worse == "either" else WORSE[worse] * difference
+
+
+def family(audits: pd.DataFrame, rate: float = 0.05) -> pd.Series:
+    """Limits per measure that at most this share of audits passes in any measure at once.
+
+    audits: one row an audit, one column a measure, how far its difference goes in the bad direction; index: task. A
+    measure's scale is its root mean square in the task where that is largest; the limit is a common multiple of the scales.
+    """
+    scales = np.sqrt((audits**2).groupby(level=0).mean()).max().clip(lower=1e-9)
+    multiple = (audits / scales).max(axis=1).quantile(1 - rate, interpolation="higher")
+    return multiple * scales

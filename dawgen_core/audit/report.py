@@ -1,0 +1,329 @@
+"""The audit of a set of labelled pairs: every measure with its interval, next to real rows of equal size, and its flag."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from dawgen_core.audit import copies, diversity, labelling, limits, shortcuts, two_sample
+
+NAN = float("nan")
+
+
+class AuditError(ValueError):
+    """Rows that cannot be audited; says what was expected and what was found."""
+
+
+class Measure(NamedTuple):
+    """group: where it stands; unit: share or number; worse: higher, lower or either; level: the flag past the limit."""
+
+    group: str
+    unit: str
+    worse: str
+    level: str
+
+
+class Share(NamedTuple):
+    """Of rows: Wilson's interval, Newcombe's for a difference."""
+
+    marks: NDArray | pd.Series
+
+    def shown(self) -> tuple[float, float, float]:
+        """Value and interval."""
+        k, n = int(np.sum(self.marks)), len(self.marks)
+        return k / n, *proportion_confint(k, n, method="wilson")
+
+    def apart(self, other: "Share") -> tuple[float, float]:
+        """Interval of the difference."""
+        counts = [(int(np.sum(one.marks)), len(one.marks)) for one in (self, other)]
+        return tuple(confint_proportions_2indep(*counts[0], *counts[1], method="newcomb", compare="diff"))
+
+
+class Mean(NamedTuple):
+    """Over rows: Student's interval, Welch's for a difference."""
+
+    values: pd.Series
+
+    def shown(self) -> tuple[float, float, float]:
+        """Value and interval."""
+        mean, n = self.values.mean(), len(self.values)
+        wide = self.values.std() / np.sqrt(n) * stats.t.ppf(0.975, n - 1) if n > 1 else NAN
+        return mean, mean - wide, mean + wide
+
+    def apart(self, other: "Mean") -> tuple[float, float]:
+        """Interval of the difference."""
+        return tuple(stats.ttest_ind(self.values, other.values, equal_var=False).confidence_interval())
+
+
+class Drawn(NamedTuple):
+    """Of held-out predictions: percentiles of their resamples. A plain number has none, and no interval."""
+
+    value: float
+    draws: NDArray = np.full(1, NAN)
+
+    def shown(self) -> tuple[float, float, float]:
+        """Value and interval."""
+        return self.value, *(np.nanpercentile(self.draws, [2.5, 97.5]) if np.isfinite(self.draws).any() else (NAN, NAN))
+
+    def apart(self, other: "Drawn") -> tuple[float, float]:
+        """Interval of the difference."""
+        return Drawn(0.0, self.draws - other.draws).shown()[1:]
+
+
+Figure = Share | Mean | Drawn
+Figures = dict[tuple[str, str], Figure]  # by measure and label ("" for all rows)
+
+MEASURES = {
+    "in the test set": Measure("leaks", "share", "higher", "red"),
+    "nearly in the test set": Measure("leaks", "share", "higher", "amber"),
+    "in the few-shot set": Measure("leaks", "share", "higher", "amber"),
+    "in dev": Measure("leaks", "share", "higher", "amber"),
+    "wrong labels (oracle)": Measure("labels", "share", "higher", "red"),
+    "outside the grammar (oracle)": Measure("labels", "share", "higher", "red"),
+    "agreement with a classifier of real rows": Measure("labels", "share", "lower", "red"),
+    "wrong labels, estimated": Measure("labels", "share", "higher", ""),
+    "suspected labels (confident learning)": Measure("labels", "share", "higher", "amber"),
+    "exact copies of sentence 1": Measure("copies", "share", "higher", "red"),
+    "copies but for punctuation": Measure("copies", "share", "higher", "red"),
+    "near copies of sentence 1": Measure("copies", "share", "higher", "red"),
+    "sentence 2 repeated": Measure("duplicates", "share", "higher", "red"),
+    "sentence 2 nearly repeated": Measure("duplicates", "share", "higher", "red"),
+    "same pair, another label": Measure("duplicates", "share", "higher", "red"),
+    **dict.fromkeys((f"label told by {view}" for view in shortcuts.VIEWS), Measure("shortcuts", "share", "higher", "red")),
+    "strongest give-away": Measure("shortcuts", "share", "higher", "red"),
+    "told from real by sentence 1": Measure("distribution", "number", "higher", "amber"),
+    "told from real by sentence 2": Measure("distribution", "number", "higher", "amber"),
+    "told from real by overlap": Measure("distribution", "number", "higher", "amber"),
+    "told from real by lengths": Measure("distribution", "number", "higher", "amber"),
+    "distance of the model's states (MMD)": Measure("distribution", "number", "higher", ""),
+    "words of sentence 1": Measure("diversity", "number", "either", "amber"),
+    "words of sentence 2": Measure("diversity", "number", "either", "amber"),
+    "distinct-1": Measure("diversity", "number", "lower", "amber"),
+    "distinct-2": Measure("diversity", "number", "lower", "amber"),
+    "distinct-3": Measure("diversity", "number", "lower", "amber"),
+    "self-BLEU": Measure("diversity", "number", "higher", "amber"),
+    "compression ratio": Measure("diversity", "number", "higher", "amber"),
+    "vocabulary growth": Measure("diversity", "number", "lower", "amber"),
+    "most frequent opening": Measure("diversity", "share", "higher", "amber"),
+}  # fmt: skip
+FIXED = {"in the test set": limits.LEAKED, "in the few-shot set": limits.LEAKED, "in dev": limits.LEAKED,
+         "wrong labels (oracle)": limits.WRONG, "outside the grammar (oracle)": limits.WRONG}  # fmt: skip
+COPIES = {"exact copies of sentence 1": "exact", "copies but for punctuation": "bare", "near copies of sentence 1": "near"}
+REPEATS = {"sentence 2 repeated": "exact", "sentence 2 nearly repeated": "near"}
+ORACLE = {"wrong labels (oracle)": "label_right", "outside the grammar (oracle)": "in_grammar"}
+NOTES = {"wrong labels, estimated": "if these pairs are as hard as real ones",
+         "in the test set": "left out of all else",
+         **dict.fromkeys((f"label told by {view}" for view in shortcuts.VIEWS), "accuracy over chance")}  # fmt: skip
+TOLD = {"told from real by sentence 1": "sentence 1 only", "told from real by sentence 2": "sentence 2 only",
+        "told from real by overlap": "overlap only", "told from real by lengths": "lengths only"}  # fmt: skip
+COLUMNS = ["label", "group", "measure", "unit", "value", "low", "high", "reference", "difference", "difference_low",
+           "difference_high", "limit", "flag", "note", "n"]  # fmt: skip
+
+
+@dataclass
+class Audit:
+    """measures: a row each (COLUMNS), red flags first. rows: those audited, with `flags`. telling: `shortcuts.telling`."""
+
+    measures: pd.DataFrame
+    rows: pd.DataFrame
+    telling: pd.DataFrame
+
+    @property
+    def red(self) -> pd.DataFrame:
+        """The measures with a red flag."""
+        return self.measures[self.measures["flag"] == "red"]
+
+
+@dataclass
+class Side:
+    """Rows of one side, with what is asked for often: bare sentences, copies, and whom each sentence 2 repeats."""
+
+    rows: pd.DataFrame
+    bare: pd.DataFrame
+    copied: pd.DataFrame
+    kinds: pd.DataFrame
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, progress: bool = False) -> "Side":
+        """Looks everything up, once."""
+        return cls(rows, shortcuts.plain(rows), copies.copies(rows), copies.kinds(rows["sentence2"], progress=progress))
+
+    def part(self, index: pd.Index) -> "Side":
+        """Some of its rows."""
+        return Side(*(frame.loc[index] for frame in (self.rows, self.bare, self.copied, self.kinds)))
+
+
+@dataclass
+class Reference:
+    """Real rows to hold several sets against: what was measured for a size is kept."""
+
+    rows: pd.DataFrame
+    _seen: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = _checked(self.rows, "the reference")
+
+    def matched(self, rows: pd.DataFrame, seed: int) -> tuple[pd.Index, Side, Figures]:
+        """As many rows of each class on both sides, drawn with the seed: those of the set, the real ones, their figures."""
+        n, m = (frame["label"].value_counts() for frame in (rows, self.rows))
+        if set(n.index) != set(m.index):
+            raise AuditError(f"expected rows and reference to have the same labels, found {sorted(n.index)} "
+                             f"and {sorted(m.index)}")  # fmt: skip
+        sizes = {label: int(min(n[label], m[label])) for label in sorted(n.index)}
+        key = (seed, *sizes.items())
+        if key not in self._seen:
+            side = Side.of(self.rows.loc[_drawn(self.rows, sizes, seed)])
+            self._seen[key] = side, measured(side, seed + 1)
+        return _drawn(rows, sizes, seed), *self._seen[key]
+
+
+def audit(
+    rows: pd.DataFrame, real: pd.DataFrame | Reference | None = None, *, test: pd.DataFrame | copies.Pairs | None = None,
+    few_shot: pd.DataFrame | None = None, dev: pd.DataFrame | None = None,
+    vectors: tuple[NDArray, NDArray] | None = None, seed: int = 0, progress: bool = False,
+) -> Audit:  # fmt: skip
+    """Measures labelled pairs (sentence1, sentence2, label), where there are real rows against as many of them per class.
+
+    Rows that stand in `test` are counted and left out of all else. vectors: [B, D] of both sides by a frozen model, for MMD.
+    Columns label_right and in_grammar hold an oracle's verdicts, if any. With fewer than 50 rows per class there are
+    figures and, but for leaks and the oracle's, no flags. Errors: AuditError.
+    """
+    rows, found = _checked(rows, "the rows"), []
+    marks, stay = pd.DataFrame(index=rows.index), np.ones(len(rows), bool)
+    if test is not None:
+        test = test if isinstance(test, copies.Pairs) else copies.Pairs(_checked(test, "the test set"))
+        marks["in the test set"] = ~(stay := ~test.held(rows))
+        marks["nearly in the test set"] = stay & test.nearly_held(rows, progress=progress)
+    for name, other in (("the few-shot set", few_shot), ("dev", dev)):
+        if other is not None:
+            marks[f"in {name}"] = copies.Pairs(_checked(other, name)).held(rows)
+    found += [_row(name, "", Share(held), note=NOTES.get(name, "")) for name, held in marks.items()]
+    if not stay.any():
+        raise AuditError("expected rows that do not stand in the test set, found none")
+    whole = Side.of(rows[stay], progress)
+    own, other, theirs = whole, None, {}
+    if real is not None:
+        real = real if isinstance(real, Reference) else Reference(real)
+        index, other, theirs = real.matched(whole.rows, seed)
+        own = whole.part(index)
+    figures, n = measured(own, seed), int(own.rows["label"].value_counts().min())
+    found += [_row(*key, figure, theirs.get(key), n, NOTES.get(key[0], "")) for key, figure in figures.items()]
+    told = shortcuts.telling(shortcuts.sample(own.bare, seed=seed), other and shortcuts.sample(other.bare, seed=seed))
+    for label, part in told.groupby("label", sort=True):
+        top = part.iloc[0]
+        note = f"“{top['ngram']}”: in {top['in_class']:.1%} of the class, in {top['elsewhere']:.1%} elsewhere"
+        against = None if other is None else Drawn(top["real_gap"])
+        found.append(_row("strongest give-away", label, Drawn(top["gap"]), against, n, note))
+    if other is not None:
+        both = _compared(own, other, real.rows, seed)
+        found += [_row(name, "", *pair, n, NOTES.get(name, "")) for name, pair in both.items()]
+    if vectors is not None:
+        found.append(_row("distance of the model's states (MMD)", "", Drawn(two_sample.mmd(*vectors)), None, n))
+    marks = marks.join(_marks(whole)).fillna(False)
+    suspected = figures.get(("suspected labels (confident learning)", ""))
+    if suspected is not None:
+        marks["suspected label"] = suspected.marks.reindex(marks.index, fill_value=False)
+    return Audit(_in_order(found), rows.assign(flags=_joined(marks.astype(bool))), told)
+
+
+def measured(side: Side, seed: int = 0) -> Figures:
+    """Everything that one set says by itself."""
+    out: Figures = {}
+    for label in ["", *sorted(side.rows["label"].unique())]:
+        part = side.part(side.rows.index[side.rows["label"].eq(label) | (not label)])
+        out |= {(name, label): Share(part.copied[column]) for name, column in COPIES.items()}
+        out |= {(name, label): Share(part.kinds[column].duplicated()) for name, column in REPEATS.items()}
+        for name in ("sentence1", "sentence2"):
+            out[f"words of sentence {name[-1]}", label] = Mean(part.rows[name].str.split().str.len())
+        out |= {(name, label): Drawn(value) for name, value in diversity.describe(part.bare["sentence2"]).items()}
+    out["same pair, another label", ""] = Share(_two_labels(side.bare))
+    for name, column in ORACLE.items():
+        if column in side.rows and side.rows[column].notna().any():
+            out[name, ""] = Share(~side.rows[column].dropna().astype(bool))
+    few = shortcuts.sample(side.bare, seed=seed)
+    if few["label"].nunique() > 1:
+        out |= {(f"label told by {view}", ""): Drawn(*shortcuts.view(view, few, seed)) for view in shortcuts.VIEWS}
+        suspected = labelling.suspects(few)
+        if suspected is not None:
+            out["suspected labels (confident learning)", ""] = Share(pd.Series(suspected, index=few.index))
+    return out
+
+
+def _compared(own: Side, other: Side, real: pd.DataFrame, seed: int) -> dict[str, tuple[Figure, Figure | None]]:
+    """What only both sides together say: how well they are told apart, what a classifier of real rows says of the labels."""
+    out, few = {}, [shortcuts.sample(side.bare, shortcuts.MOST // 2, seed) for side in (own, other)]
+    for name, view in TOLD.items():
+        out[name] = Drawn(*two_sample.auc(*few, view, seed=seed)), Drawn(0.5, np.full(1, 0.5))
+    part, n_classes = shortcuts.sample(own.bare, seed=seed), own.rows["label"].nunique()
+    if n_classes > 1 and real["label"].value_counts().min() >= labelling.PLENTY:
+        plenty = shortcuts.plain(shortcuts.sample(real, seed=seed))
+        right_B, right_R = labelling.agreement(part, plenty)
+        one = Drawn(*shortcuts.balanced(right_B, part["label"].to_numpy(), seed=seed))
+        two = Drawn(*shortcuts.balanced(right_R, plenty["label"].to_numpy(), seed=seed + 1))
+        out["agreement with a classifier of real rows"] = one, two
+        rates = [labelling.error_rate(a, b, n_classes) for a, b in zip(one.draws, two.draws, strict=True)]
+        out["wrong labels, estimated"] = Drawn(labelling.error_rate(one.value, two.value, n_classes), np.array(rates)), None
+    return out
+
+
+def _row(measure: str, label: str, own: Figure, other: Figure | None = None, n: int | None = None, note: str = "") -> list:
+    """A line of the table: figure, reference, difference, limit, flag."""
+    what, (value, low, high) = MEASURES[measure], own.shown()
+    n = len(own.marks) if n is None else n
+    reference, apart = (NAN, (NAN, NAN)) if other is None else (other.shown()[0], own.apart(other))
+    alone = reference != reference
+    limit = FIXED.get(measure, limits.limit(measure, "class" if label else "all", "alone" if alone else "against", n))
+    seen = value if alone or measure in FIXED else limits.excess(what.worse, value - reference)
+    return [label, what.group, measure, what.unit, value, low, high, reference, value - reference, *apart, limit,
+            what.level if seen > limit else "", note, n]  # fmt: skip
+
+
+def _in_order(found: list[list]) -> pd.DataFrame:
+    """Red flags first, then amber, then the order of MEASURES."""
+    frame, rank, place = pd.DataFrame(found, columns=COLUMNS), {"red": 0, "amber": 1, "": 2}, list(MEASURES).index
+    order = frame.assign(rank=frame["flag"].map(rank), place=frame["measure"].map(place))
+    return frame.loc[order.sort_values(["rank", "place", "label"], kind="stable").index].reset_index(drop=True)
+
+
+def _drawn(rows: pd.DataFrame, sizes: dict[str, int], seed: int) -> pd.Index:
+    parts = [rows[rows["label"] == label].sample(size, random_state=seed).index for label, size in sizes.items()]
+    return rows.index[rows.index.isin(np.concatenate(parts))]
+
+
+def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    missing = {"sentence1", "sentence2", "label"} - set(rows.columns)
+    if missing or not len(rows):
+        raise AuditError(f"{name}: expected rows with sentence1, sentence2 and label, "
+                         f"found {'no ' + ', '.join(sorted(missing)) if missing else 'no rows'}")  # fmt: skip
+    for column in ("sentence1", "sentence2"):
+        good = rows[column].map(lambda text: isinstance(text, str) and bool(text.strip()))
+        if not good.all():
+            place = int(np.argmin(good))
+            raise AuditError(f"{name}, row {place}: expected text in {column}, found {rows[column].iloc[place]!r}")
+    return rows.assign(label=rows["label"].astype(str)).reset_index(drop=True)
+
+
+def _marks(side: Side) -> pd.DataFrame:
+    """The flags of single rows."""
+    copied, repeated = side.copied, side.kinds.apply(pd.Series.duplicated)
+    marks = {"exact copy": copied["exact"], "copy": copied["bare"] & ~copied["exact"],
+             "near copy": copied["near"] & ~copied["bare"], "repeated": repeated["exact"],
+             "nearly repeated": repeated["near"] & ~repeated["exact"],
+             "another label too": _two_labels(side.bare)}  # fmt: skip
+    if "label_right" in side.rows:
+        marks["wrong label"] = side.rows["label_right"].eq(False).fillna(False)
+        marks["outside the grammar"] = ~side.rows["in_grammar"].astype(bool)
+    return pd.DataFrame(marks).astype(bool)
+
+
+def _two_labels(bare: pd.DataFrame) -> pd.Series:
+    return bare.groupby(["sentence1", "sentence2"], sort=False)["label"].transform("nunique") > 1
+
+
+def _joined(marks: pd.DataFrame) -> list[str]:
+    names = np.array(marks.columns)
+    return [",".join(names[row]) for row in marks.to_numpy()]
