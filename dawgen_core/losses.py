@@ -137,10 +137,8 @@ def alignment_loss(
         valid_BBB = positive_BB[:, :, None] & other_BC[None, :, :]
         negative_BBB = torch.einsum("id,jcd->ijc", own_BD, F.normalize(under_all_BCD, dim=-1))
     if not valid_BBB.any():
-        raise ValueError(
-            f"alignment_loss ({reading}): expected a batch with two rows of one class and a negative for them, "
-            f"found labels {label_B.tolist()}; draw class-balanced batches with two or more rows per class"
-        )
+        raise ValueError(f"alignment_loss ({reading}): expected a batch with two rows of one class and a negative for them, "
+                         f"found labels {label_B.tolist()}; draw class-balanced batches with two or more rows per class")
     hinge_BBB = (margin - similar_BB[:, :, None] + negative_BBB).clamp(min=0)
     return hinge_BBB[valid_BBB].mean()
 

@@ -23,6 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes a folder
 Positive = Annotated[int, Field(ge=1)]
 STRATEGIES = ("real", "syn", "pooled", "pooled_smoothed", "real_then_syn", "syn_then_real",
               "paired", "paired_surgery", "paired_symmetric", "paired_drop")  # fmt: skip
+ARMS = ("none", "exact", "near_duplicate", "anti_copy", "confidence", "temporal_ensemble", "two_sample", "oracle")
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -91,6 +92,14 @@ class GeneratorTuning(Record):
         return self.model_copy(update=original) if kind == "fewgen_original" else self
 
 
+class Curation(Record):
+    """Arms that choose among the rows of one kind, as many of each class; what an arm keeps is a kind of its own."""
+
+    of: Name
+    arms: list[Literal[ARMS]]  # empty: nothing is curated
+    kept_per_class: Positive
+
+
 class Generation(Record):
     """How many rows, how long, and what happens to a sentence that does not end."""
 
@@ -100,6 +109,7 @@ class Generation(Record):
     block: Positive  # attempts between two saves
     on_length: Literal["reject", "close"]
     max_attempts_per_row: Annotated[float, Field(ge=1)]
+    curation: Curation | None = None
 
 
 class PromptTuning(Record):
@@ -152,21 +162,19 @@ class Profile(Record):
 
     @model_validator(mode="after")
     def _possible(self) -> "Profile":
-        for name in ("tasks", "seeds"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name}: expected at least one and no repeats, found {values}")
+        tuning, curation, strategies = self.generator_tuning, self.generation.curation, self.prompt_tuning.strategies
+        lists = [("tasks", self.tasks, ()), ("seeds", self.seeds, ()), ("generator_tuning.kinds", tuning.kinds, ("dawgen",)),
+                 ("prompt_tuning.strategies", strategies, ("paired", "paired_surgery"))]  # fmt: skip
+        lists += [("generation.curation.arms", curation.arms, ("none",))] if curation and curation.arms else []
+        for name, values, needed in lists:
+            if not values or not set(needed) <= set(values) or len(set(values)) != len(values):
+                raise ValueError(f"{name}: expected {', '.join(needed) or 'at least one'} and no repeats, found {values}")
         if self.classifier.architecture != "t5" or self.generator.architecture == "t5":
             raise ValueError("architecture: expected t5 for the classifier and a causal LM for the generator")
         if self.generation.on_length == "close" and not self.random_models:
             raise ValueError("generation.on_length: `close` is for random models only; expected reject")
         if self.random_models != (self.classifier.is_tiny or self.generator.is_tiny):
             raise ValueError("random_models: expected true exactly when a backbone is tiny:")
-        tuning, strategies = self.generator_tuning, self.prompt_tuning.strategies
-        if "dawgen" not in tuning.kinds or len(set(tuning.kinds)) != len(tuning.kinds):
-            raise ValueError(f"generator_tuning.kinds: expected dawgen among them and no repeats, found {tuning.kinds}")
-        if not {"paired", "paired_surgery"} <= set(strategies) or len(set(strategies)) != len(strategies):
-            raise ValueError(f"prompt_tuning.strategies: expected paired, paired_surgery, no repeats, found {strategies}")
         if (first := tuning.max_first_tokens) >= tuning.max_tokens:
             raise ValueError(f"generator_tuning.max_first_tokens: expected less than {tuning.max_tokens}, found {first}")
         positions = self.generator.shape.get("n_positions", tuning.max_tokens)
@@ -174,7 +182,23 @@ class Profile(Record):
             raise ValueError(f"generator_tuning.max_tokens: expected at most the generator's {positions} positions")
         if extra := set(self.extra_synthetic) - set(self.tasks):
             raise ValueError(f"extra_synthetic: expected tasks of this profile, found {sorted(extra)}")
+        if curation and curation.of not in tuning.kinds:
+            raise ValueError(f"generation.curation.of: expected one of {tuning.kinds}, found {curation.of!r}")
+        if curation and curation.kept_per_class > (most := self.generation.per_class):
+            raise ValueError(f"generation.curation.kept_per_class: expected at most {most}, found {curation.kept_per_class}")
+        if curation and "oracle" in curation.arms and self.source != "pocket":
+            raise ValueError(f"generation.curation.arms: expected `oracle` with source pocket only, found {self.source}")
         return self
+
+    @property
+    def curated(self) -> dict[str, str]:
+        """Kinds of rows that curation makes, and the arm that makes each: `dawgen_exact` -> `exact`."""
+        curation = self.generation.curation
+        return {f"{curation.of}_{arm}": arm for arm in curation.arms} if curation else {}
+
+    def kinds(self, task: str) -> list[str]:
+        """Every kind of synthetic rows that a task has: written by a generator, released (or drawn) beside, curated."""
+        return [*self.generator_tuning.kinds, *self.extra_synthetic.get(task, []), *self.curated]
 
     def seed_groups(self) -> list[list[int]]:
         """The unit of work: groups of seeds whose prompts are tuned together; a smaller one comes first."""

@@ -1,11 +1,11 @@
-"""Who is drawn when: few-shot splits, batches, decoding choices. Randomness enters as a torch.Generator."""
+"""Who is drawn when: batches, decoding choices. Randomness enters as a torch.Generator."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-SPLIT, BATCHES, NET, REAL, SYN, FIRSTS, DECODING = range(7)  # what a seed is used for: one random stream each
+SPLIT, BATCHES, NET, REAL, SYN, FIRSTS, DECODING, CURATION = range(8)  # what a seed is used for: one random stream each
 
 
 def seeded(*parts: int) -> torch.Generator:
@@ -14,29 +14,6 @@ def seeded(*parts: int) -> torch.Generator:
     for part in parts:
         seed = (seed * 1_000_003 + part + 1) % (2**63 - 25)
     return torch.Generator().manual_seed(seed)
-
-
-def few_shot_split(
-    labels: Sequence[int], n_classes: int, shots: int, generator: torch.Generator
-) -> tuple[list[int], list[int]]:
-    """Row numbers of (train, dev): `shots` rows per class each, disjoint and balanced.
-
-    Per class, rows are shuffled; the first `shots` are train, the next `shots` are dev; class after class.
-    Errors: ValueError when a class has fewer than 2 * shots rows.
-    Source: the protocol of LM-BFF (Gao et al. 2021), with our own random stream.
-    """
-    train, dev = [], []
-    for label in range(n_classes):
-        rows = torch.tensor([i for i, y in enumerate(labels) if y == label], dtype=torch.long)
-        if len(rows) < 2 * shots:
-            raise ValueError(
-                f"few-shot split: expected at least {2 * shots} rows of class number {label} "
-                f"({shots} to train, {shots} for dev), found {len(rows)}; add rows or lower `shots`"
-            )
-        shuffled = rows[torch.randperm(len(rows), generator=generator)].tolist()
-        train += shuffled[:shots]
-        dev += shuffled[shots : 2 * shots]
-    return train, dev
 
 
 def cycle(n_rows: int, batch_size: int, generator: torch.Generator) -> Iterator[list[int]]:

@@ -10,12 +10,10 @@ RULES = ("one_sided", "none", "symmetric", "drop")
 
 @dataclass(frozen=True)
 class SurgeryReport:
-    """What happened in one step: cosine of the two raw gradients, whether they conflicted, their norms; all [...]."""
+    """What happened in one step: cosine of the two raw gradients, whether they conflicted; both [...]."""
 
     cosine: Tensor
     conflict: Tensor
-    norm_real: Tensor
-    norm_syn: Tensor
 
 
 def project_conflicting(grad_syn_N: Tensor, *, onto_real_N: Tensor) -> Tensor:
@@ -61,7 +59,7 @@ def combine(
         second_N = project_conflicting(grad_syn_N, onto_real_N=grad_real_N)
         if rule == "symmetric":
             first_N = project_conflicting(grad_real_N, onto_real_N=grad_syn_N)
-    return first_N + eps * second_N, SurgeryReport(cosine, dot < 0, norm_real, norm_syn)
+    return first_N + eps * second_N, SurgeryReport(cosine, dot < 0)
 
 
 def _check(grad_syn_N: Tensor, grad_real_N: Tensor) -> None:

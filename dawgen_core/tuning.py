@@ -7,7 +7,7 @@ the stack changes a result by rounding only (a bfloat16 run drifts apart over ma
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -169,13 +169,14 @@ def batches(condition: Condition, settings: PromptTuning) -> Iterator[tuple[Enco
 
 def tune_prompts(
     prompts_GPD: Tensor, conditions: Sequence[Condition], classifier: Classifier, words_C: Tensor,
-    settings: PromptTuning, *, progress: bool = True,
+    settings: PromptTuning, *, progress: bool = True, on_dev: Callable[[list[Tensor]], object] = lambda logits: None,
 ) -> list[TunedPrompt]:  # fmt: skip
     """Algorithm 2 for G conditions at once, from prompts_GPD (not modified). The classifier stays frozen.
 
     Every step: one forward and backward pass over all real and synthetic rows gives each prompt both of its
     gradients (two leaf copies); then surgery on the raw gradients, clipping, the optimiser's step.
     A condition with a non-finite loss or gradient stops and says so in its `error`; the others go on without it.
+    on_dev is given the logits [B, C] of each condition's dev rows whenever they are asked.
     Errors: ValueError on bad conditions, MemoryError when the stack does not fit.
     """
     if len(prompts_GPD) != len(conditions):
@@ -203,7 +204,7 @@ def tune_prompts(
         optimiser.step()
         schedule.step()
         if (step + 1) % settings.eval_every == 0 or step + 1 == settings.steps:
-            _select(prompts, conditions, classifier, words_C, settings, tuned, step)
+            on_dev(_select(prompts, conditions, classifier, words_C, settings, tuned, step))
     for prompt, one, seen_S4 in zip(prompts, tuned, seen_SG4.transpose(0, 1).tolist(), strict=True):
         one.best_PD, one.last_PD = one.best_PD.cpu(), prompt.detach().cpu().clone()
         one.trace = [{"step": row["step"], **dict(zip(SEEN, seen_4, strict=True))} | row
@@ -265,7 +266,7 @@ def optimiser_of(prompts: list[Tensor], settings: PromptTuning):
     return optimiser, factor
 
 
-def _select(prompts, conditions, classifier, words_C, settings, tuned: list[TunedPrompt], step: int) -> None:
+def _select(prompts, conditions, classifier, words_C, settings, tuned: list[TunedPrompt], step: int) -> list[Tensor]:
     stack_GPD = torch.stack(prompts).detach()
     logits = predict(stack_GPD, [c.dev for c in conditions], classifier, words_C, settings.eval_batch_size)
     _stop(conditions, tuned, [logits_BC.isfinite().all() for logits_BC in logits], step, "logits of the dev rows")
@@ -276,6 +277,7 @@ def _select(prompts, conditions, classifier, words_C, settings, tuned: list[Tune
         one.last_dev_accuracy = one.trace[-1]["dev_accuracy"] = accuracy
         if accuracy > one.best_dev_accuracy:
             one.best_PD, one.best_dev_accuracy, one.best_step = prompt.detach().clone(), accuracy, step
+    return logits
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
+from dawgen_core.app.audit_costs import audit_costs
 from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
 from dawgen_core.app.method_costs import method_costs
 from dawgen_core.audit.figures import save_table
@@ -30,6 +31,7 @@ from dawgen_core.params import ROOT, Backbone
 
 ROUNDS, STEPS = 5, 2
 WIDTHS = ((256, 6), (512, 8), (768, 12))  # width, layers
+AUDIT = "Made-up pairs, no reference, one run each. Hardware: {hardware}."
 CAPTION = "Ratios measured in turn in one run ({rounds} rounds, median), random weights. Hardware: {hardware}."
 
 
@@ -223,7 +225,7 @@ T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers
 CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
 
 
-PARTS = ("algorithm_1", "generation", "algorithm_2", "methods")
+PARTS = ("algorithm_1", "generation", "algorithm_2", "methods", "audit")
 
 
 def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFrame:
@@ -246,6 +248,8 @@ def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFra
         rows = side_by_side(device, dtype, ctrl, n_vocab, sizes, 2 * max(sizes))
     elif part == "algorithm_2":
         rows = many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds)
+    elif part == "audit":
+        rows = audit_costs((200, 400) if quick else (10_000, 30_000, 100_000))
     else:
         n_words, n_prompt = (32_128, 100) if paper else (2_000, 20)
         classifier = classifier_of(t5, n_words, device, dtype)
@@ -269,6 +273,7 @@ if __name__ == "__main__":
         sys.exit()
     torch.set_num_threads(known.threads)
     where, (name,) = torch.device(known.device), known.parts
-    table, caption = bench(name, where), CAPTION.format(rounds=ROUNDS, hardware=hardware(where))
+    caption = (AUDIT if name == "audit" else CAPTION).format(rounds=ROUNDS, hardware=hardware(where))
+    table = bench(name, where)
     print(f"\n{name}\n{table.to_markdown(index=False)}")
     save_table(table, ROOT / "figures" / "bench" / f"{name}.{known.device}", caption)

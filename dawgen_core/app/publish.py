@@ -15,14 +15,15 @@ def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
     profile = profiles.load_profile(profile_name)
     runs = artifacts.Runs.of(profile)
     made, commits, n_conditions = {}, set(), 0
-    swept = ["beyond/shown"] if sweeps.load(profile) else []
-    for folder in (runs.root / name for name in ("tables", "figures", "costs", *swept)):
-        result = artifacts.verified(folder, "tables")
-        receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS["tables"])
+    kinds = {"tables": "tables", "figures": "tables", "costs": "tables", "audit": "audit"}
+    for name, kind in (kinds | ({"beyond/shown": "tables"} if sweeps.load(profile) else {})).items():
+        folder = runs.root / name
+        result = artifacts.verified(folder, kind)
+        receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS[kind])
         commits |= set(receipt["commits"])
-        n_conditions = max(n_conditions, result["metrics"]["conditions"])
+        n_conditions = max(n_conditions, result["metrics"].get("conditions", 0))
         for name, digest in result["outputs"].items():
-            if name.endswith(".parquet"):  # every variant's numbers stay in the run
+            if name.endswith((".parquet", ".html")):  # every row's and variant's numbers stay in the run
                 continue
             (target / profile.profile).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, target / profile.profile / name)

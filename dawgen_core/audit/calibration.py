@@ -9,6 +9,7 @@ in its limits. Audits already made are kept (runs/audit-calibration).
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -20,6 +21,7 @@ from dawgen_core.params import ROOT
 
 TASKS = ("qqp", "mrpc", "mnli", "snli", "qnli", "rte", "sick")
 SIZES = (50, 150, 300, 1000)  # rows per class and half
+ALL_SETS = 300  # the largest size that every set has
 REPEATS = 15
 RATE = 0.05
 
@@ -51,7 +53,7 @@ def audits(folder: Path) -> pd.DataFrame:
 
 
 def seen(found: pd.DataFrame, kind: str, level: str) -> pd.DataFrame:
-    """How far every audit goes in the bad direction: index task, repeat; columns (measure, scope), of a class the worst."""
+    """How far every audit goes in the bad direction: index task, n, repeat; columns (measure, scope), the worst class."""
     levels = found["measure"].map(lambda name: report.MEASURES[name].level)
     used = found[(levels == level) & ~found["measure"].isin(report.FIXED)].copy()
     used["scope"] = used["label"].eq("").map({True: "all", False: "class"})
@@ -59,15 +61,17 @@ def seen(found: pd.DataFrame, kind: str, level: str) -> pd.DataFrame:
         worse = used["measure"].map(lambda name: report.MEASURES[name].worse)
         used["far"] = [limits.excess(way, by) for way, by in zip(worse, used["difference"], strict=True)]
     else:
-        used = used[used["measure"].map(lambda name: report.MEASURES[name].unit == "share") & used["reference"].notna()]
+        known = used["measure"].map(lambda name: report.MEASURES[name][1:3] == ("share", "higher"))
+        used = used[known & used["reference"].notna()]
         used["far"] = used["value"]
-    table = used.pivot_table(index=["task", "repeat"], columns=["measure", "scope"], values="far", aggfunc="max")
+    table = used.pivot_table(index=["task", "n", "repeat"], columns=["measure", "scope"], values="far", aggfunc="max")
     return table.dropna(axis=1, how="all")
 
 
 def limits_of(far: pd.DataFrame, kind: str) -> pd.Series:
-    """Limits per measure and scope. Alone, sets differ by nature: the limit is what no half of any set passes."""
-    found = far.max() if kind == "alone" else limits.family(far.droplevel("repeat"), RATE)
+    """Limits per measure and scope. Alone, sets differ by nature: the limit is what no half of any set passes, of any size
+    from n on (or from the largest that all sets have)."""
+    found = far.max() if kind == "alone" else limits.family(far.droplevel(["n", "repeat"]), RATE)
     shares = [report.MEASURES[name].unit == "share" for name, _ in found.index]
     return found.where(~pd.Series(shares, index=found.index), found.clip(lower=limits.FLOOR))
 
@@ -75,10 +79,11 @@ def limits_of(far: pd.DataFrame, kind: str) -> pd.Series:
 def main() -> None:
     """Writes limits.csv and calibration.csv beside this file."""
     found, rows, checks = audits(ROOT / "runs" / "audit-calibration"), [], []
-    for n, part in found.groupby("n", sort=True):
+    for n in SIZES:
         for kind in ("against", "alone"):
             for level in ("red", "amber"):
-                far = seen(part, kind, level)
+                sizes = found["n"] == n if kind == "against" else found["n"] >= min(n, ALL_SETS)
+                far = seen(found[sizes], kind, level)
                 limit = limits_of(far, kind)
                 rows += [{"measure": m, "scope": s, "kind": kind, "n": n, "limit": value} for (m, s), value in limit.items()]
                 for task, own in far.groupby(level="task"):
@@ -88,7 +93,9 @@ def main() -> None:
                                    "alarms_left_out": int((own > others).any(axis=1).sum())})  # fmt: skip
     for name, table in (("limits", rows), ("calibration", checks)):
         with artifacts.replacing(limits.FILE.with_name(f"{name}.csv")) as path:
-            pd.DataFrame(table).round(5).to_csv(path, index=False, lineterminator="\n")
+            frame = pd.DataFrame(table)
+            frame["limit"] = np.ceil(1e5 * frame["limit"]) / 1e5 if name == "limits" else None
+            frame.dropna(axis=1, how="all").to_csv(path, index=False, lineterminator="\n")
     summary = pd.DataFrame(checks).groupby(["kind", "level", "n"])[["audits", "alarms", "alarms_left_out"]].sum()
     print(summary.to_string())
 

@@ -4,6 +4,7 @@ Three senses of "the same": *folded* (case and spaces), *bare* (punctuation too)
 """
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Set
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 NEAR = 0.8  # Jaccard's index from which two texts count as nearly the same
-HASHES = 64
+HASHES, BANDS = 64, (16, 4)  # a pair at 0.8 is a candidate with a chance of 0.9998; candidates are measured exactly
+NO_WORD = re.compile(r"[^\w\s]")
 
 Bools = NDArray[np.bool_]
 
@@ -30,7 +32,12 @@ def bare(texts: pd.Series) -> pd.Series:
     >>> bare(pd.Series(["It's  HERE!", "?!"])).tolist()
     ['it s here', '?!']
     """
-    return texts.map(lambda text: " ".join(re.findall(r"\w+", text.casefold())) or " ".join(text.split()))
+    return texts.map(lambda text: " ".join(NO_WORD.sub(_space, text.casefold()).split()) or " ".join(text.split()))
+
+
+def _space(found: re.Match) -> str:
+    """A space in place of punctuation; combining marks belong to their letters (vowel signs of many scripts)."""
+    return found.group() if unicodedata.category(found.group()).startswith("M") else " "
 
 
 def words(text: str) -> frozenset[str]:
@@ -73,7 +80,7 @@ class Index:
     """Numbered sets of words by MinHash: which of them is nearly this one?"""
 
     def __init__(self) -> None:
-        self._lsh = MinHashLSH(threshold=NEAR, num_perm=HASHES)
+        self._lsh = MinHashLSH(num_perm=HASHES, params=BANDS)
         self._empty = MinHash(num_perm=HASHES, hashfunc=zlib.crc32)  # a copy shares its permutations
         self._sets: dict[int, Set[str]] = {}
 

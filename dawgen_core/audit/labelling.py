@@ -41,9 +41,10 @@ def agreement(rows: pd.DataFrame, real: pd.DataFrame) -> tuple[NDArray, NDArray]
     held_out, mean = np.zeros((n_real, len(names))), np.zeros((len(rows), len(names)))
     for fold in np.unique(fold_B):
         test = fold_B == fold
-        model = shortcuts.fitted(features[:n_real][~test], labels[~test])
-        held_out[test] = model.predict_proba(features[:n_real][test])
-        mean += model.predict_proba(features[n_real:]) / len(np.unique(fold_B))
+        if len(np.unique(labels[~test])) == len(names):  # else this fold is all there is of a class: no answer
+            model = shortcuts.fitted(features[:n_real][~test], labels[~test])
+            held_out[test] = model.predict_proba(features[:n_real][test])
+            mean += model.predict_proba(features[n_real:])
     right = names[mean.argmax(1)] == rows["label"].to_numpy()
     return right, names[held_out.argmax(1)] == labels
 

@@ -17,7 +17,7 @@ def conditions(profile: Profile, task: str, seeds: list[int]) -> list[tuple[int 
 
     Ways to combine rows other than in pairs are Table 2's, for MLE, FewGen and DawGen only; oracle rows are used alone.
     """
-    kinds = [*profile.generator_tuning.kinds, *profile.extra_synthetic.get(task, [])]
+    kinds = profile.kinds(task)
     seeded = {name: methods.method(name).module.SEEDED for name in profile.methods}
     paired = {name: "dawgen" if "synthetic" in methods.method(name).reads else NO_GENERATOR for name in profile.methods}
     out: list[tuple[int | None, str, str]] = []

@@ -60,7 +60,7 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
     """Table 3 as points: every seed a dot, the mean a bar with its 95 % interval (Student's t over seeds); the majority
     class as a line."""
     names = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
-    chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3])].copy()
+    chosen = ledger[ledger["method"].isin([m for *_, m in TABLE_3]) & ledger["generator"].isin(GENERATORS)]
     chosen = chosen.assign(accuracy=chosen["accuracy"] * 100, generator=chosen["generator"].map(GENERATORS),
                            setting=chosen["method"].map(names))  # fmt: skip
     chosen = chosen[chosen["generator"] != GENERATORS["oracle"]]
@@ -116,16 +116,18 @@ def label_accuracy(right: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Test accuracy over the oracle's label accuracy of the synthetic rows, a dot per seed, a panel per way of using them;
     dashed: the mean of prompt tuning on real rows alone."""
     ways = {"syn": "synthetic only", "paired": "+ real", "paired_surgery": "+ real + surgery"}
-    fig, axes = plt.subplots(1, len(ways), figsize=(WIDE, 2.5), sharex=True, sharey=True, layout="constrained")
+    fig, axes = plt.subplots(1, len(ways), figsize=(WIDE, 2.9), sharex=True, sharey=True, layout="constrained")
     alone = 100 * table.loc[table["method"] == "real", "accuracy"].mean()
+    kinds = right["generator"].unique()
+    colours = dict(zip(kinds, sns.color_palette("colorblind", len(kinds)), strict=True))
     for ax, (method, title) in zip(axes, ways.items(), strict=True):
         for kind, part in right[right["method"] == method].groupby("generator", sort=False):
             ax.plot(100 * part["label_accuracy"], 100 * part["accuracy"], "o", markersize=4, alpha=0.8,
-                    label=GENERATORS.get(kind, kind))  # fmt: skip
+                    color=colours[kind], label=GENERATORS.get(kind, kind))  # fmt: skip
         ax.axhline(alone, color="#777777", linewidth=0.8, linestyle="--")
         ax.set(title=title, xlabel="right labels (%)")
     axes[0].set_ylabel("test accuracy (%)")
-    axes[0].legend(frameon=False, fontsize=7)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False, fontsize=7)
     return fig
 
 

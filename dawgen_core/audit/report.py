@@ -110,7 +110,7 @@ MEASURES = {
     "vocabulary growth": Measure("diversity", "number", "lower", "amber"),
     "most frequent opening": Measure("diversity", "share", "higher", "amber"),
 }  # fmt: skip
-FIXED = {"in the test set": limits.LEAKED, "in the few-shot set": limits.LEAKED, "in dev": limits.LEAKED,
+FIXED = {**dict.fromkeys(("in the test set", "nearly in the test set", "in the few-shot set", "in dev"), limits.LEAKED),
          "wrong labels (oracle)": limits.WRONG, "outside the grammar (oracle)": limits.WRONG}  # fmt: skip
 COPIES = {"exact copies of sentence 1": "exact", "copies but for punctuation": "bare", "near copies of sentence 1": "near"}
 REPEATS = {"sentence 2 repeated": "exact", "sentence 2 nearly repeated": "near"}
@@ -304,6 +304,10 @@ def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
         if not good.all():
             place = int(np.argmin(good))
             raise AuditError(f"{name}, row {place}: expected text in {column}, found {rows[column].iloc[place]!r}")
+    good = rows["label"].notna() & rows["label"].astype(str).str.strip().ne("")
+    if not good.all():
+        place = int(np.argmin(good))
+        raise AuditError(f"{name}, row {place}: expected a label, found {rows['label'].iloc[place]!r}")
     return rows.assign(label=rows["label"].astype(str)).reset_index(drop=True)
 
 
@@ -316,7 +320,8 @@ def _marks(side: Side) -> pd.DataFrame:
              "another label too": _two_labels(side.bare)}  # fmt: skip
     if "label_right" in side.rows:
         marks["wrong label"] = side.rows["label_right"].eq(False).fillna(False)
-        marks["outside the grammar"] = ~side.rows["in_grammar"].astype(bool)
+    if "in_grammar" in side.rows:
+        marks["outside the grammar"] = side.rows["in_grammar"].eq(False).fillna(False)
     return pd.DataFrame(marks).astype(bool)
 
 

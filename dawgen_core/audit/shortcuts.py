@@ -22,16 +22,24 @@ FOLDS = 5
 MOST = 4000  # rows that a classifier reads, drawn evenly: its cost does not grow with the set
 NEGATIONS = frozenset("no not never none nobody nothing neither nor nowhere without cannot isn aren wasn weren don doesn "
                       "didn hasn haven hadn won wouldn couldn shouldn".split())  # fmt: skip
-WORDS = r"(?u)\b\w+\b"
+TOLD = ["label", "ngram", "in_class", "elsewhere", "gap", "lift", "real_gap", "excess"]
+WORDS = r"\S+"  # of bare texts
 
 Floats = NDArray[np.float64]
 Features = Floats | sparse.csr_matrix
 
 
 def sentence(name: str) -> Callable[[pd.DataFrame], Features]:
-    """Words and word pairs of one sentence, TF-IDF."""
-    return lambda rows: TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=WORDS).fit_transform(
-        rows[name])  # fmt: skip
+    """Words and word pairs of one sentence, TF-IDF; those that stand in one row alone tell nothing of another."""
+
+    def features(rows: pd.DataFrame) -> Features:
+        words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=WORDS)
+        try:
+            return words.fit_transform(rows[name])
+        except ValueError:  # no word stands in two rows
+            return np.zeros((len(rows), 1))
+
+    return features
 
 
 def lengths(rows: pd.DataFrame) -> Features:
@@ -136,10 +144,10 @@ def telling(rows: pd.DataFrame, real: pd.DataFrame | None = None, most: int = 5)
     try:
         held_BV = vectors.fit_transform(rows["sentence2"])
     except ValueError:  # no n-gram is frequent enough
-        return pd.DataFrame(columns=["label", "ngram", "in_class", "elsewhere", "gap", "lift", "real_gap", "excess"])
+        return pd.DataFrame(columns=TOLD)
     real_BV = None if real is None else vectors.transform(real["sentence2"])
-    grams, out = vectors.get_feature_names_out(), []
-    for label in sorted(rows["label"].unique()):
+    grams, out, labels = vectors.get_feature_names_out(), [], sorted(rows["label"].unique())
+    for label in labels if len(labels) > 1 else ():  # one label is told by nothing
         inside, outside = _rates(held_BV, rows["label"] == label)
         frame = pd.DataFrame({"label": label, "ngram": grams, "in_class": inside, "elsewhere": outside})
         frame["gap"] = inside - outside
@@ -149,7 +157,7 @@ def telling(rows: pd.DataFrame, real: pd.DataFrame | None = None, most: int = 5)
         frame["real_gap"] = np.subtract(real_in, real_out)
         frame["excess"] = frame["gap"] - frame["real_gap"].fillna(0)
         out.append(frame.sort_values(["excess", "ngram"], ascending=[False, True]).head(most))
-    return pd.concat(out, ignore_index=True)
+    return pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=TOLD)
 
 
 def _rates(held_BV: sparse.csr_matrix, own_B: pd.Series) -> tuple[Floats, Floats]:

@@ -35,6 +35,12 @@ def trace(runs: Runs, profile: Profile) -> pd.DataFrame:
                 source = rows.released_synthetic(kind, seed, profile.generation.per_class)
                 _same(pd.read_parquet(path)[ROW_COLUMNS], source, path)
                 n_syn += len(source)
+            for kind in profile.curated:
+                path = runs.synthetic(name, seed, kind) / "synthetic.parquet"
+                syn = pd.read_parquet(path)
+                source = pd.read_parquet(runs.synthetic(name, seed, profile.generation.curation.of) / "synthetic.parquet")
+                _same(syn[ROW_COLUMNS], source[source["row_id"].isin(syn["row_id"])], path)
+                n_syn += len(syn)
         for seed, generator, method in conditions(profile, name, profile.seeds):
             path = runs.condition(name, seed, generator, method) / "predictions.parquet"
             predictions = pd.read_parquet(path)

@@ -58,7 +58,7 @@ class Arms:
         """
         inputs = {"generator": study.generator.model_dump(), "files": _files(study.generator.model), "window": window,
                   "tuning": study.generator_tuning.model_dump(exclude={"kinds", "stack"}), "firsts": self.firsts,
-                  "generation": study.generation.model_dump()}  # fmt: skip
+                  "generation": study.generation.model_dump(exclude={"curation"})}  # fmt: skip
         return self.kept("pairs", study, inputs, lambda: self._write(study, window))
 
     def _write(self, study: Profile, window: int | None) -> pd.DataFrame:

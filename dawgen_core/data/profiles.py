@@ -84,7 +84,7 @@ def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def _overlay(base: dict, top: dict, inside: bool = False) -> dict:
     """top over base, section by section; inside a section, null takes an entry away."""
-    whole = ("classifier", "generator", "extra_synthetic")  # a backbone is replaced, never mixed
+    whole = ("classifier", "generator")  # a backbone is replaced, never mixed
     out = dict(base)
     for key, value in top.items():
         nested = key not in whole and isinstance(value, dict) and isinstance(base.get(key), dict)

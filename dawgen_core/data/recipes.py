@@ -36,10 +36,18 @@ def generator(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> d
 
 
 def synthetic(study: Profile, task: Task, runs: Runs, seed: int, kind: str) -> dict:
-    """Of generated rows, or of released ones (which have no generator)."""
+    """Of generated rows, of those that an arm chose among them, or of released ones (which have no generator).
+
+    Some arms tune a prompt: its settings and its model are an input of every arm."""
+    if kind in study.curated:
+        curation = study.generation.curation
+        return {"kind": kind, "seed": seed, "arm": study.curated[kind], "kept_per_class": curation.kept_per_class,
+                "model": study.classifier.model_dump(), "tuning": _budget(study),
+                "rows": upstream(runs.synthetic(task.task, seed, curation.of), "synthetic")}  # fmt: skip
     if kind not in study.generator_tuning.kinds:
         return {"kind": kind, "seed": seed, "per_class": study.generation.per_class}
-    return {"task": texts(task), "seed": seed, "kind": kind, "settings": study.generation.model_dump(),
+    settings = study.generation.model_dump(exclude={"curation"})  # what is chosen later changes nothing here
+    return {"task": texts(task), "seed": seed, "kind": kind, "settings": settings,
             "generator": upstream(runs.generator(task.task, seed, kind), "generator")}  # fmt: skip
 
 
@@ -47,10 +55,15 @@ def condition(study: Profile, task: Task, runs: Runs, seed: int | None, generato
     """Of a tuned or untuned condition."""
     used = [] if seed is None else [(runs.few_shot(task.task, seed), "few_shot")]
     used += [] if generator_kind == NO_GENERATOR else [(runs.synthetic(task.task, seed, generator_kind), "synthetic")]
-    settings = study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"})
+    settings = _budget(study)
     if method in study.methods:  # one that trains nothing has no budget
         budget = settings if seed is not None else {key: settings[key] for key in ("max_tokens", "shorten")}
         settings = {"method": study.methods[method], "budget": budget}
     return {"task": texts(task), "seed": seed, "generator": generator_kind, "method": method,
             "model": study.classifier.model_dump(), "settings": settings,
             "rows": {runs.name(folder): upstream(folder, kind) for folder, kind in used}}  # fmt: skip
+
+
+def _budget(study: Profile) -> dict:
+    """What tuning a prompt depends on."""
+    return study.prompt_tuning.model_dump(exclude={"strategies", "stack", "eval_batch_size"})

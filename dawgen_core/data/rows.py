@@ -70,16 +70,9 @@ class TaskRows:
         """(train, dev): the ready-made split of this seed where there is one, else drawn from the pool."""
         if ready := self._ready_made(seed):
             return ready
-        pool, task = self.pool(), self.task
-        numbers = [task.number(label) for label in pool["label"]]
+        where = f"{self.source.train.file or self.source.train.split} (without rows of the test set)"
         random = samplers.seeded(seed, samplers.SPLIT)
-        try:
-            rows = samplers.few_shot_split(numbers, len(task.labels), self.profile.shots, random)
-        except ValueError as error:
-            where = self.source.train.file or self.source.train.split
-            raise TaskError(f"{where} (without rows of the test set): {error}") from error
-        train, dev = (pool.iloc[part].reset_index(drop=True) for part in rows)
-        return train, dev
+        return few_shot_split(self.pool(), self.task.labels, self.profile.shots, random, where)
 
     def _ready_made(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """The ready-made split of a seed, None where there is none. Errors: TaskError when only half of it is there."""
@@ -253,6 +246,27 @@ class TaskRows:
             out.append((f"{where}#{i}", first, second, label))
         _check_counts(Counter(label for *_, label in out), rows, where)
         return pd.DataFrame(out, columns=ROW_COLUMNS)
+
+
+def few_shot_split(
+    rows: pd.DataFrame, labels: list[str], shots: int, random: torch.Generator, where: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(train, dev): `shots` rows of every label each, disjoint, label after label.
+
+    A label's rows are shuffled; the first `shots` are train, the next `shots` are dev.
+    Source: the protocol of LM-BFF (Gao et al. 2021), with our own random stream.
+    Errors: TaskError names `where` the rows are when a label has fewer than 2 * shots.
+    """
+    train, dev = [], []
+    for label in labels:
+        own = rows[rows["label"] == label]
+        if len(own) < 2 * shots:
+            raise TaskError(f"{where}: expected at least {2 * shots} rows of class {label} ({shots} to train, {shots} for "
+                            f"dev), found {len(own)}; add rows or lower `shots`")  # fmt: skip
+        own = own.iloc[torch.randperm(len(own), generator=random).tolist()]
+        train.append(own[:shots])
+        dev.append(own[shots : 2 * shots])
+    return pd.concat(train, ignore_index=True), pd.concat(dev, ignore_index=True)
 
 
 def rows_dir(profile: Profile) -> Path:

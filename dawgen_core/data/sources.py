@@ -37,6 +37,7 @@ class Sentences(Record):
     field: str | None = None
     n_lines: Positive | None = None
     running: bool = False  # lines stand in the order of a text: PPT's next sentences
+    licence: str | None = None  # of the text, as its source states it; data cards say it
     min_words: Positive
     max_words: Positive
 

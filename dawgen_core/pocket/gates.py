@@ -154,7 +154,8 @@ def settings_digest() -> str:
     """Of the parts of the profile and the task files that the gates depend on beside the weights."""
     parts = load_profile("pocket").model_dump(
         include={"classifier", "generator", "generator_tuning", "generation", "prompt_tuning"},
-        exclude={"generator_tuning": {"kinds", "stack"}, "prompt_tuning": {"strategies", "stack", "eval_batch_size"}},
+        exclude={"generator_tuning": {"kinds", "stack"}, "generation": {"curation"},
+                 "prompt_tuning": {"strategies", "stack", "eval_batch_size"}},
     )  # fmt: skip
     return artifacts.digest_of([parts, [recipes.texts(load_task(name)) for name in twins()]])
 

@@ -136,7 +136,8 @@ def try_method(name: str, values: dict, task_name: str, lines: dict) -> dict:
 def kept(task: Task, kind: str, seed: int) -> Path:
     """Where the rows of the profile's own generators, under its settings, are kept for the classifiers' lines."""
     study = load_profile("pocket")
-    made_by = digest_of([study.generator_tuning.model_dump(), study.generation.model_dump(), recipes.texts(task)])[:12]
+    writing = study.generation.model_dump(exclude={"curation"})
+    made_by = digest_of([study.generator_tuning.model_dump(), writing, recipes.texts(task)])[:12]
     return ROOT / "runs" / "pocket-search" / made_by / f"{task.task}.{kind}.{seed}.parquet"
 
 

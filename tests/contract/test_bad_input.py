@@ -62,6 +62,10 @@ BAD_PROFILES = {
     "closed sentences, real models": ("random_models: true", "random_models: false", "`close` is for random models"),
     "first sentences too long": ("max_first_tokens: 64", "max_first_tokens: 96", "expected less than 96, found 96"),
     "more tokens than positions": ("max_tokens: 96", "max_tokens: 300", "expected at most the generator's 256 positions"),
+    "an oracle elsewhere": ("two_sample]", "two_sample, oracle]", "`oracle` with source pocket only, found embedded"),
+    "arms without none": ("arms: [none, exact", "arms: [exact", "curation.arms: expected none and no repeats, found"),
+    "more kept than written": ("kept_per_class: 16", "kept_per_class: 25", "kept_per_class: expected at most 24, found 25"),
+    "no number to keep": ("    kept_per_class: 16  # ours: plumbing\n", "", "curation.kept_per_class: Field required"),
     "a circle": ("profile: smoke", "extends: smoke\nprofile: smoke", "extends: expected no circle, found smoke -> smoke"),
 }  # fmt: skip
 
@@ -75,7 +79,7 @@ def test_bad_profile(kind, copied_params):
 
 
 def test_missing_profile(copied_params):
-    with pytest.raises(ParamsError, match=r"smokey.yaml, found none; known here: flan, .*smoke"):
+    with pytest.raises(ParamsError, match=r"smokey.yaml, found none; known here: curation, flan, .*smoke"):
         load_profile("smokey")
 
 

@@ -16,7 +16,8 @@ from dawgen_core.methods import METHODS
 
 pytestmark = pytest.mark.smoke
 N_ONCE = sum(not row.module.SEEDED for row in METHODS.values()) - 1  # smoke has no hand prompt
-N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4)  # of a task: methods, real, Tables 3 and 2
+# of a task: methods, real, Tables 3 and 2, curation arms
+N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4 + 7 * 3)
 
 
 def digests(runs: Runs) -> dict[str, str]:
@@ -41,7 +42,7 @@ def test_same_seed_same_bytes(roots):
     assert set(first) == set(second)
     assert {name for name in first if first[name] != second[name]} == set()
     kinds = {name.rpartition(".")[2] for name in first}
-    assert kinds == {"json", "parquet", "safetensors", "csv", "md", "tex", "svg", "png"}
+    assert kinds == {"json", "parquet", "safetensors", "csv", "md", "tex", "svg", "png", "html"}
 
 
 def test_offline_and_from_elsewhere(roots):
@@ -71,11 +72,17 @@ def test_few_shot_and_synthetic_rows_are_counted(roots, smoke):
                 assert len(counts) == n_classes and set(counts) == {smoke.generation.per_class}
                 assert set(syn["seed"]) == {seed} and syn["generator"].nunique() == 1
                 assert set(syn["generator"]) == {artifacts.digest(roots[0].generator(task, seed, kind) / "result.json")}
+            written = pd.read_parquet(roots[0].synthetic(task, seed, "dawgen") / "synthetic.parquet")
+            for kind in smoke.curated:
+                kept = pd.read_parquet(roots[0].synthetic(task, seed, kind) / "synthetic.parquet")
+                assert set(kept["label"].value_counts()) == {smoke.generation.curation.kept_per_class}
+                assert kept.equals(written[written["row_id"].isin(kept["row_id"])].reset_index(drop=True))
 
 
 def test_tables_and_figures(roots):
     tables, figures = roots[0].root / "tables", roots[0].root / "figures"
-    for name in ("table1", "table1_f1", "table2", "table3", "effects", "verdicts", "verdicts_by_task", "p_values"):
+    claimed = ("effects", "verdicts", "verdicts_by_task", "p_values")
+    for name in ("table1", "table1_f1", "table2", "table3", "curation", *claimed):
         text = (tables / f"{name}.md").read_text(encoding="utf-8")
         assert "RANDOM TINY MODELS, the numbers mean nothing" in text and "made-up smoke rows (40), not MRPC" in text
         assert len(pd.read_csv(tables / f"{name}.csv"))
@@ -124,7 +131,7 @@ def test_finished_conditions_are_not_done_again(copied, tmp_path):
 
 
 def test_an_undeclared_parameter_stops_the_notebook(tmp_path):
-    with pytest.raises(PapermillExecutionError, match="expected profile, runs_dir; found unknown sedes"):
+    with pytest.raises(PapermillExecutionError, match="expected per_class, profile, runs_dir; found unknown sedes"):
         perform("03_data_analysis", tmp_path, profile="smoke", runs_dir=str(tmp_path), sedes=[13])
 
 
@@ -164,6 +171,7 @@ PREDICTIONS = ("mrpc", 13, "dawgen", "paired_surgery")
 CHANGES = {
     "a few-shot row changed": ("few_shot", ("mrpc", 13), "train", few_shot_text, "expected the rows of the source"),
     "a few-shot row lost": ("few_shot", ("sick", 21), "dev", lambda f: f.iloc[1:], "expected the rows of the source"),
+    "a curated row changed": ("synthetic", ("mrpc", 13, "dawgen_exact"), "synthetic", few_shot_text, "rows of the source"),
     "another first sentence": ("synthetic", ("mrpc", 21, "mle"), "synthetic", other_source, "first sentences of its source"),
     "a prediction dropped": ("condition", PREDICTIONS, "predictions", lambda f: f.iloc[1:], "exactly once"),
     "a prediction twice": ("condition", PREDICTIONS, "predictions", lambda f: f.iloc[[0, *range(40)]], "exactly once"),

@@ -4,11 +4,14 @@ import math
 from collections import Counter
 from itertools import islice
 
+import pandas as pd
 import pytest
 import torch
 
 from dawgen_core import samplers
+from dawgen_core.data.rows import few_shot_split
 from dawgen_core.samplers import choose_token, penalise_repetition, seeded
+from dawgen_core.tasks import TaskError
 
 
 def test_seeded_streams_are_repeatable_and_distinct():
@@ -18,29 +21,35 @@ def test_seeded_streams_are_repeatable_and_distinct():
     assert len({tuple(x) for x in first}) == len(parts)
 
 
-LABELS = [0, 1, 2] * 7 + [1] * 4
+LABELS = [*"abc"] * 7 + ["b"] * 4
+
+
+def split(seed: int, labels=LABELS, names=("a", "b", "c")) -> list[pd.DataFrame]:
+    rows = pd.DataFrame({"row": range(len(labels)), "label": labels})
+    return list(few_shot_split(rows, list(names), 3, seeded(seed), "rows.csv"))
 
 
 def test_few_shot_splits_are_disjoint_and_balanced():
     for seed in range(20):
-        train, dev = samplers.few_shot_split(LABELS, 3, 3, seeded(seed))
-        assert len(set(train + dev)) == 18
-        assert [LABELS[i] for i in train] == [LABELS[i] for i in dev] == [0] * 3 + [1] * 3 + [2] * 3
+        train, dev = split(seed)
+        assert len({*train["row"], *dev["row"]}) == 18
+        assert train["label"].tolist() == dev["label"].tolist() == [*"aaabbbccc"]
+        assert [LABELS[i] for i in train["row"]] == train["label"].tolist() and list(dev.index) == list(range(9))
 
 
 def test_few_shot_splits_follow_the_seed_and_reach_every_row():
-    draws = [samplers.few_shot_split(LABELS, 3, 3, seeded(seed)) for seed in range(40)]
-    assert draws[3] == samplers.few_shot_split(LABELS, 3, 3, seeded(3))
+    draws = [[part["row"].tolist() for part in split(seed)] for seed in range(40)]
+    assert draws[3] == [part["row"].tolist() for part in split(3)]
     assert draws[3] != draws[4]
     assert {i for train, _ in draws for i in train} == set(range(len(LABELS)))
 
 
 def test_few_shot_splits_need_twice_the_shots():
-    samplers.few_shot_split([0, 1] * 6, 2, 3, seeded(1))
-    with pytest.raises(ValueError, match="at least 6 rows of class number 1.*found 5"):
-        samplers.few_shot_split([0, 1] * 5 + [0], 2, 3, seeded(1))
-    with pytest.raises(ValueError, match="class number 2.*found 0"):
-        samplers.few_shot_split([0, 1] * 6, 3, 3, seeded(1))
+    split(1, [*"ab"] * 6, "ab")
+    with pytest.raises(TaskError, match="rows.csv: expected at least 6 rows of class b .*found 5"):
+        split(1, [*"ab"] * 5 + ["a"], "ab")
+    with pytest.raises(TaskError, match="class c .*found 0"):
+        split(1, [*"ab"] * 6, "abc")
 
 
 @pytest.mark.parametrize("n, size", [(7, 1), (7, 3), (7, 7), (3, 8), (1, 2)])

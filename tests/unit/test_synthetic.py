@@ -316,8 +316,10 @@ def test_the_folder_loads_with_datasets_and_its_card_says_what_it_is(mrpc, smoke
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert "| not_equivalent | 3 | 4 | 0 | 1 | 0 | empty 1 |" in text
     for part in ("MRPC", "**Synthetic.**", "Random model", "tiny:ctrl (random weights)", "dawgen", "seed 13",
-                 "mrpc/sentences.txt", "repetition_penalty 1.5", "equal to the first: report", "## Limits"):  # fmt: skip
+                 "mrpc/sentences.txt", "repetition_penalty 1.5", "equal to the first: report", "## Intended use",
+                 "## Licence of the first sentences\n\nmrpc/sentences.txt: MIT, made up by us.", "## Limits"):  # fmt: skip
         assert part in text, part
+    assert "## Audit" not in text and "curation" not in text
     assert "README.md" in json.loads((folder / "result.json").read_text())["outputs"]
     card.write(folder, mrpc, smoke, "dawgen", 13, out.counts)
     assert (folder / "README.md").read_text(encoding="utf-8") == text
@@ -329,7 +331,27 @@ def test_the_cards_of_real_models_of_both_sentences_and_of_released_rows(both, s
     card.write(tmp_path, both, real, "dawgen", 13, counts)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "generator: Salesforce/ctrl, frozen" in text and "generated too" in text and "andom" not in text
+    assert "None were given: the generator wrote them too." in text
     card.write(tmp_path, both, smoke, "fewgen_released", 21, counts)
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "released by others as fewgen_released, seed 21" in text and "tiny:ctrl" not in text
-    assert "| equivalent | 3 | none |" in text
+    assert "| equivalent | 3 |\n" in text and "rejects" not in text  # nobody knows what others refused
+    assert "## Licence of the first sentences\n\nNot stated." in text
+
+
+def test_the_card_of_curated_rows_says_what_was_chosen_from_what(mrpc, smoke, tmp_path):
+    counts = {"not_equivalent": {"candidates": 24, "accepted": 16, "passed": 13, "topped_up": 3},
+              "equivalent": {"candidates": 24, "accepted": 16, "passed": 15, "topped_up": 1}}  # fmt: skip
+    card.write(tmp_path, mrpc, smoke, "dawgen_exact", 13, counts, {"exact duplicates": "12.5%, real rows 0.0%"})
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| label | candidates | accepted | passed | topped_up |" in text and "| equivalent | 24 | 16 | 15 | 1 |" in text
+    assert "curation: arm exact of dawgen; 32 rows kept, 4 of them topped up (its filter had dropped them)" in text
+    assert "tuned as dawgen on 16 pairs" in text and "Random model" in text  # as the rows it comes from
+    assert "## Audit\n\n- exact duplicates: 12.5%, real rows 0.0%" in text and "mrpc/sentences.txt: MIT" in text
+    card.write(tmp_path, mrpc, smoke, "dawgen_confidence", 13, {"equivalent": {"candidates": 24, "accepted": 16}})
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "curation: arm confidence of dawgen; 16 rows kept\n" in text and "topped" not in text
+    unknown = load_task("qnli")
+    local = smoke.model_copy(update={"source": "local"})
+    card.write(tmp_path, unknown, local, "dawgen", 13, {"entailment": {"accepted": 1}})
+    assert "qnli/train.jsonl.gz: not stated." in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -315,9 +315,13 @@ def test_the_best_prompt_is_the_first_with_the_best_dev_accuracy(learnt, classif
 
 
 def test_the_last_step_is_always_evaluated(classifier, words, pairs, settings):
-    odd = settings.model_copy(update={"steps": 5, "eval_every": 3})
-    (found,) = tune_prompts(stack(1).float(), conditions(pairs, ["real"]), classifier, words, odd, progress=False)
+    odd, heard = settings.model_copy(update={"steps": 5, "eval_every": 3}), []
+    (found,) = tune_prompts(stack(1).float(), conditions(pairs, ["real"]), classifier, words, odd, progress=False,
+                            on_dev=heard.append)  # fmt: skip
     assert [row["step"] for row in found.trace if "dev_accuracy" in row] == [2, 4]
+    (first,), (last,) = heard  # each time, the dev rows' logits of the one condition
+    assert torch.equal(last, predict(found.last_PD[None], [pairs[2]], classifier, words, odd.eval_batch_size)[0])
+    assert first.shape == last.shape and not torch.equal(first, last)
 
 
 def test_predictions_do_not_depend_on_the_batch(classifier64, words, pairs):
