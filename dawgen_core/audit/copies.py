@@ -36,8 +36,9 @@ def bare(texts: pd.Series) -> pd.Series:
 
 
 def _space(found: re.Match) -> str:
-    """A space in place of punctuation; combining marks belong to their letters (vowel signs of many scripts)."""
-    return found.group() if unicodedata.category(found.group()).startswith("M") else " "
+    """A space in place of punctuation; combining marks (vowel signs of many scripts, not emoji's selectors) stay."""
+    mark = found.group()
+    return mark if unicodedata.category(mark).startswith("M") and not "\ufe00" <= mark <= "\ufe0f" else " "
 
 
 def words(text: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from dawgen_core.audit.figures import WIDE
 from dawgen_core.audit.statistics import t_interval
 from dawgen_core.data.profiles import load_task
 
+CAPTION = "Rank correlation (Spearman) over kinds of pairs, mean over tasks and seeds, 95 % interval over seeds."
 RIGHT, SHORTCUT = "wrong labels (oracle)", "label told by sentence 2 only"
 
 
@@ -32,9 +33,10 @@ def relations(found: pd.DataFrame) -> pd.DataFrame:
             if part[name].nunique() > 1 and part["accuracy"].nunique() > 1 and len(part) > 2:
                 each.append((part["seed"].iloc[0], spearmanr(part[name], part["accuracy"]).statistic))
         seeds = pd.DataFrame(each, columns=["seed", "rho"]).groupby("seed")["rho"].mean()
-        low, high = t_interval(seeds) if len(seeds) > 1 else (np.nan, np.nan)
-        lines.append({"measure": name, "rank correlation": seeds.mean(), "low": low, "high": high, "seeds": len(seeds)})
-    table = pd.DataFrame(lines).dropna(subset="rank correlation")
+        if len(seeds) == found["seed"].nunique():  # it differs between the kinds of pairs in every seed
+            low, high = np.clip(t_interval(seeds), -1, 1)
+            lines.append({"measure": name, "rank correlation": seeds.mean(), "low": low, "high": high, "seeds": len(seeds)})
+    table = pd.DataFrame(lines, columns=["measure", "rank correlation", "low", "high", "seeds"])
     return table.sort_values("rank correlation", key=abs, ascending=False).reset_index(drop=True)
 
 
