@@ -53,7 +53,7 @@ def mmd(one_BD: Floats, other_BD: Floats) -> float:
 
 
 def alignment(vectors_BD: Floats, labels: Sequence[str], real_BD: Floats, real_labels: Sequence[str]) -> pd.DataFrame:
-    """Does each synthetic class lie nearest to its real one? Cosines of class means, centred on the mean of the real classes' means.
+    """Does each synthetic class lie nearest to its real one? Cosines of class means, centred on the real ones' mean.
 
     Columns: label, own (cosine of the class to the real class of its name), other (the highest to another), margin.
     """
