@@ -1,8 +1,9 @@
-"""The `dawgen` command. Exit codes: 0 all is well, 1 a red flag, 2 wrong input, 130 interrupted."""
+"""The `dawgen` command. Exit codes: 0 all is well, 1 a red flag, 2 wrong input, 3 our own fault, 130 interrupted."""
 
 import argparse
 import json
 import sys
+import traceback
 from pathlib import Path
 
 import pandas as pd
@@ -34,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception:  # Python's own exit code would be 1, and read as a red flag
+        traceback.print_exc()
+        return 3
 
 
 def _audit_options(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +47,8 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the pairs to audit")
     parser.add_argument("--against", type=Path, metavar="REAL", help="real pairs of the same task: the reference")
-    parser.add_argument("--test", type=Path, metavar="TEST", help="test pairs: rows that stand there are left out")
-    parser.add_argument("--few-shot", type=Path, metavar="FILE", help="the labelled pairs that the set was made from")
+    parser.add_argument("--test", type=Path, metavar="TEST", help="test pairs (labelled or not): rows in them are left out")
+    parser.add_argument("--few-shot", type=Path, metavar="FILE", help="the pairs that the set was made from")
     parser.add_argument("--first", default="sentence1", metavar="COLUMN", help="of sentence 1 (default: %(default)s)")
     parser.add_argument("--second", default="sentence2", metavar="COLUMN", help="of sentence 2 (default: %(default)s)")
     parser.add_argument("--label", default="label", metavar="COLUMN", help="of the label (default: %(default)s)")
@@ -57,10 +61,12 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
 def _audit(options: argparse.Namespace) -> int:
     from dawgen_core.audit import page, report  # heavy: sklearn, scipy
 
-    columns = {options.first: "sentence1", options.second: "sentence2", options.label: "label"}
-    others = {"real": options.against, "test": options.test, "few_shot": options.few_shot}
-    rows, read = _pairs(options.file, columns), {name: path and _pairs(path, columns) for name, path in others.items()}
-    found = report.audit(rows, **read, progress=sys.stderr.isatty())
+    sentences = {options.first: "sentence1", options.second: "sentence2"}
+    columns = sentences | {options.label: "label"}
+    rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)
+    others = {"test": options.test, "few_shot": options.few_shot}
+    others = {name: path and _pairs(path, sentences) for name, path in others.items()}
+    found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
     if options.page:
         against = f", against {options.against.name}" if options.against else ""
         about = f"{len(rows):,} pairs of {options.file.name}{against}"
@@ -72,7 +78,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """The three columns of a file, under our names."""
+    """The asked columns of a file, under our names."""
     rows = pd.DataFrame(files.records(path))
     missing = [name for name in columns if name not in rows]
     if missing:

@@ -4,9 +4,11 @@
 
 Every real set is cut into disjoint halves again and again; limits are set so that at most 5 % of these audits raise a red
 flag, and 5 % an amber one. calibration.csv says how often they do, task by task, and how often a set does that had no part
-in its limits. Audits already made are kept (runs/audit-calibration).
+in its limits. Audits already made by the same code are kept (runs/audit-calibration).
 """
 
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from dawgen_core import artifacts
-from dawgen_core.audit import limits, report
+from dawgen_core.audit import copies, diversity, intervals, labelling, limits, report, shortcuts, two_sample
 from dawgen_core.data import profiles
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import ROOT
@@ -24,6 +26,7 @@ SIZES = (50, 150, 300, 1000)  # rows per class and half
 ALL_SETS = 300  # the largest size that every set has
 REPEATS = 15
 RATE = 0.05
+MEASURED_BY = (copies, diversity, intervals, labelling, report, shortcuts, two_sample)
 
 
 def halves(rows: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -37,19 +40,25 @@ def halves(rows: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFrame, pd.Data
 
 def audits(folder: Path) -> pd.DataFrame:
     """Measures of every audit of halves: task, n, repeat and what `report.audit` says."""
-    out, study = [], profiles.load_profile("real_smoke")
-    jobs = [(task, n, repeat) for n in SIZES for task in TASKS for repeat in range(REPEATS)]
-    pools = {task: TaskRows(profiles.load_task(task), study).pool() for task in TASKS}
-    for task, n, repeat in tqdm(jobs, "audits of real halves"):
-        path = folder / f"{task}-{n}-{repeat}.parquet"
-        if not path.is_file():
-            found = halves(pools[task], n, repeat)
-            if found is None:
-                continue
-            measures = report.audit(*found, seed=repeat).measures
-            artifacts.write_table(path, measures.assign(task=task, n=n, repeat=repeat))
-        out.append(pd.read_parquet(path))
-    return pd.concat(out, ignore_index=True)
+    jobs = [(folder, task, n, repeat) for n in SIZES for task in TASKS for repeat in range(REPEATS)]
+    with ProcessPoolExecutor() as workers:
+        found = list(tqdm(workers.map(_one, *zip(*jobs, strict=True)), "audits of real halves", len(jobs)))
+    return pd.concat([frame for frame in found if frame is not None], ignore_index=True)
+
+
+def _one(folder: Path, task: str, n: int, repeat: int) -> pd.DataFrame | None:
+    path = folder / f"{task}-{n}-{repeat}.parquet"
+    if not path.is_file():
+        drawn = halves(_pool(task), n, repeat)
+        if drawn is None:
+            return None
+        artifacts.write_table(path, report.audit(*drawn, seed=repeat).measures.assign(task=task, n=n, repeat=repeat))
+    return pd.read_parquet(path)
+
+
+@cache
+def _pool(task: str) -> pd.DataFrame:
+    return TaskRows(profiles.load_task(task), profiles.load_profile("real_smoke")).pool()
 
 
 def seen(found: pd.DataFrame, kind: str, level: str) -> pd.DataFrame:
@@ -78,7 +87,8 @@ def limits_of(far: pd.DataFrame, kind: str) -> pd.Series:
 
 def main() -> None:
     """Writes limits.csv and calibration.csv beside this file."""
-    found, rows, checks = audits(ROOT / "runs" / "audit-calibration"), [], []
+    code = artifacts.digest_of([artifacts.digest(Path(module.__file__)) for module in MEASURED_BY])
+    found, rows, checks = audits(ROOT / "runs" / "audit-calibration" / code[:12]), [], []
     for n in SIZES:
         for kind in ("against", "alone"):
             for level in ("red", "amber"):

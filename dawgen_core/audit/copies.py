@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 NEAR = 0.8  # Jaccard's index from which two texts count as nearly the same
-HASHES, BANDS = 64, (16, 4)  # a pair at 0.8 is a candidate with a chance of 0.9998; candidates are measured exactly
+HASHES, BANDS = 60, (12, 5)  # a pair at 0.8 is a candidate with a chance of 0.991, at 0.9 of 0.99998; then measured exactly
 NO_WORD = re.compile(r"[^\w\s]")
 
 Bools = NDArray[np.bool_]
 
 
 def folded(texts: pd.Series) -> pd.Series:
-    """Case folded, with single spaces."""
-    return texts.map(lambda text: " ".join(text.casefold().split()))
+    """Case folded, composed (NFC), with single spaces."""
+    return texts.map(_folded)
 
 
 def bare(texts: pd.Series) -> pd.Series:
@@ -32,7 +32,11 @@ def bare(texts: pd.Series) -> pd.Series:
     >>> bare(pd.Series(["It's  HERE!", "?!"])).tolist()
     ['it s here', '?!']
     """
-    return texts.map(lambda text: " ".join(NO_WORD.sub(_space, text.casefold()).split()) or " ".join(text.split()))
+    return texts.map(lambda text: " ".join(NO_WORD.sub(_space, _folded(text)).split()) or _folded(text))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
 
 
 def _space(found: re.Match) -> str:

@@ -1,5 +1,7 @@
 """Are the labels right? What a classifier that learnt from real rows says, and confident learning on the set itself."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -28,25 +30,25 @@ def pair_features(rows: pd.DataFrame, words: TfidfVectorizer) -> sparse.csr_matr
 
 
 def agreement(rows: pd.DataFrame, real: pd.DataFrame) -> tuple[NDArray, NDArray]:
-    """Does a classifier trained on real rows give the rows' own labels? (per synthetic row [B], per held-out real row [R]).
+    """Do classifiers trained on real rows give the rows' own labels? (per synthetic row [B], per held-out real row [R]).
     Bare rows; the labels must be the same.
 
     Both sides are answered by classifiers of the same folds: a real row by the one that has not seen it, a synthetic one
-    by the mean of all.
+    by each, and its figure is the share of them that agree. (Their mean would answer better than any one of them.)
     """
     words = vocabulary(real)
     both = pd.concat([real, rows], ignore_index=True)
     features, labels, n_real = pair_features(both, words), real["label"].to_numpy(), len(real)
     fold_B, names = shortcuts.folds(shortcuts.inputs(real, "pair")), np.unique(labels)
-    held_out, mean = np.zeros((n_real, len(names))), np.zeros((len(rows), len(names)))
+    held_out, right, n_asked = np.zeros((n_real, len(names))), np.zeros(len(rows)), 0
     for fold in np.unique(fold_B):
         test = fold_B == fold
         if len(np.unique(labels[~test])) == len(names):  # else this fold is all there is of a class: no answer
             model = shortcuts.fitted(features[:n_real][~test], labels[~test])
             held_out[test] = model.predict_proba(features[:n_real][test])
-            mean += model.predict_proba(features[n_real:])
-    right = names[mean.argmax(1)] == rows["label"].to_numpy()
-    return right, names[held_out.argmax(1)] == labels
+            right += model.predict(features[n_real:]) == rows["label"].to_numpy()
+            n_asked += 1
+    return right / max(1, n_asked), names[held_out.argmax(1)] == labels
 
 
 def error_rate(synthetic: float, real: float, n_classes: int) -> float:
@@ -64,12 +66,14 @@ def error_rate(synthetic: float, real: float, n_classes: int) -> float:
 def suspects(rows: pd.DataFrame) -> NDArray | None:
     """Confident learning (Northcutt et al. 2021, cleanlab): which labels do classifiers of the set's other rows contradict?
     bare rows; None where cleanlab is not installed (`pip install dawgen[labels]`)."""
-    try:
-        from cleanlab.filter import find_label_issues  # an extra
-    except ImportError:
-        return None
     words = vocabulary(rows)
     names, numbers = np.unique(rows["label"], return_inverse=True)
     fold_B = shortcuts.folds(shortcuts.inputs(rows, "pair"))
-    probabilities = shortcuts.held_out(pair_features(rows, words), numbers, fold_B)
-    return find_label_issues(numbers, probabilities, n_jobs=1)
+    with warnings.catch_warnings():  # its import switches off other libraries' warnings
+        try:
+            from cleanlab.filter import find_label_issues  # an extra
+        except ImportError:
+            return None
+        warnings.filterwarnings("ignore", "May not flag all label issues")  # small classes
+        probabilities = shortcuts.held_out(pair_features(rows, words), numbers, fold_B)
+        return find_label_issues(numbers, probabilities, n_jobs=1)

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from dawgen_core.audit import copies, diversity, labelling, limits, shortcuts, two_sample
+from dawgen_core.audit.intervals import Drawn, Figure, Mean, Share
 
 NAN = float("nan")
 
@@ -27,56 +26,6 @@ class Measure(NamedTuple):
     level: str
 
 
-class Share(NamedTuple):
-    """Of rows: Wilson's interval, Newcombe's for a difference."""
-
-    marks: NDArray | pd.Series
-
-    def shown(self) -> tuple[float, float, float]:
-        """Value and interval."""
-        k, n = int(np.sum(self.marks)), len(self.marks)
-        return k / n, *proportion_confint(k, n, method="wilson")
-
-    def apart(self, other: "Share") -> tuple[float, float]:
-        """Interval of the difference."""
-        counts = [(int(np.sum(one.marks)), len(one.marks)) for one in (self, other)]
-        return tuple(confint_proportions_2indep(*counts[0], *counts[1], method="newcomb", compare="diff"))
-
-
-class Mean(NamedTuple):
-    """Over rows: Student's interval, Welch's for a difference."""
-
-    values: pd.Series
-
-    def shown(self) -> tuple[float, float, float]:
-        """Value and interval."""
-        mean, n = self.values.mean(), len(self.values)
-        wide = self.values.std() / np.sqrt(n) * stats.t.ppf(0.975, n - 1) if n > 1 else NAN
-        return mean, mean - wide, mean + wide
-
-    def apart(self, other: "Mean") -> tuple[float, float]:
-        """Interval of the difference."""
-        if self.values.nunique() == other.values.nunique() == 1:
-            return (self.values.mean() - other.values.mean(),) * 2
-        return tuple(stats.ttest_ind(self.values, other.values, equal_var=False).confidence_interval())
-
-
-class Drawn(NamedTuple):
-    """Of held-out predictions: percentiles of their resamples. A plain number has none, and no interval."""
-
-    value: float
-    draws: NDArray = np.full(1, NAN)
-
-    def shown(self) -> tuple[float, float, float]:
-        """Value and interval."""
-        return self.value, *(np.nanpercentile(self.draws, [2.5, 97.5]) if np.isfinite(self.draws).any() else (NAN, NAN))
-
-    def apart(self, other: "Drawn") -> tuple[float, float]:
-        """Interval of the difference."""
-        return Drawn(0.0, self.draws - other.draws).shown()[1:]
-
-
-Figure = Share | Mean | Drawn
 Figures = dict[tuple[str, str], Figure]  # by measure and label ("" for all rows)
 
 MEASURES = {
@@ -197,12 +146,12 @@ def audit(
     rows, found = _checked(rows, "the rows"), []
     marks, stay = pd.DataFrame(index=rows.index), np.ones(len(rows), bool)
     if test is not None:
-        test = test if isinstance(test, copies.Pairs) else copies.Pairs(_checked(test, "the test set"))
+        test = test if isinstance(test, copies.Pairs) else copies.Pairs(_checked(test, "the test set", labelled=False))
         marks["in the test set"] = ~(stay := ~test.held(rows))
         marks["nearly in the test set"] = stay & test.nearly_held(rows, progress=progress)
     for name, other in (("the few-shot set", few_shot), ("dev", dev)):
         if other is not None:
-            marks[f"in {name}"] = copies.Pairs(_checked(other, name)).held(rows)
+            marks[f"in {name}"] = copies.Pairs(_checked(other, name, labelled=False)).held(rows)
     found += [_row(name, "", Share(held), note=NOTES.get(name, "")) for name, held in marks.items()]
     if not stay.any():
         raise AuditError("expected rows that do not stand in the test set, found none")
@@ -296,16 +245,20 @@ def _drawn(rows: pd.DataFrame, sizes: dict[str, int], seed: int) -> pd.Index:
     return rows.index[rows.index.isin(np.concatenate(parts))]
 
 
-def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    missing = {"sentence1", "sentence2", "label"} - set(rows.columns)
+def _checked(rows: pd.DataFrame, name: str, labelled: bool = True) -> pd.DataFrame:
+    """With a fresh index and labels as text; of others than the audited rows, labels may be lacking."""
+    wanted = ["sentence1", "sentence2", *["label"] * labelled]
+    missing = set(wanted) - set(rows.columns)
     if missing or not len(rows):
-        raise AuditError(f"{name}: expected rows with sentence1, sentence2 and label, "
+        raise AuditError(f"{name}: expected rows with {', '.join(wanted)}, "
                          f"found {'no ' + ', '.join(sorted(missing)) if missing else 'no rows'}")  # fmt: skip
     for column in ("sentence1", "sentence2"):
         good = rows[column].map(lambda text: isinstance(text, str) and bool(text.strip()))
         if not good.all():
             place = int(np.argmin(good))
             raise AuditError(f"{name}, row {place}: expected text in {column}, found {rows[column].iloc[place]!r}")
+    if not labelled:
+        return rows.reset_index(drop=True)
     good = rows["label"].notna() & rows["label"].astype(str).str.strip().ne("")
     if not good.all():
         place = int(np.argmin(good))

@@ -4,6 +4,8 @@ All accuracies are held out (cross-fitting; equal inputs are in one fold) and ba
 Intervals resample the held-out predictions and never refit.
 """
 
+import math
+import re
 import zlib
 from collections.abc import Callable
 
@@ -20,8 +22,7 @@ from dawgen_core.audit.copies import bare, jaccard
 
 FOLDS = 5
 MOST = 4000  # rows that a classifier reads, drawn evenly: its cost does not grow with the set
-NEGATIONS = frozenset("no not never none nobody nothing neither nor nowhere without cannot isn aren wasn weren don doesn "
-                      "didn hasn haven hadn won wouldn couldn shouldn".split())  # fmt: skip
+NEGATION = re.compile(r"\b(?:no|not|never|none|nobody|nothing|neither|nor|nowhere|without|cannot|\w*n t)\b")  # bare n't: n t
 TOLD = ["label", "ngram", "in_class", "elsewhere", "gap", "lift", "real_gap", "excess"]
 WORDS = r"\S+"  # of bare texts
 
@@ -59,7 +60,7 @@ def overlaps(rows: pd.DataFrame) -> Features:
 def negations(rows: pd.DataFrame) -> Features:
     """Negation words in either sentence."""
     names = ("sentence1", "sentence2")
-    counts = [rows[name].map(lambda text: sum(word in NEGATIONS for word in text.split())) for name in names]
+    counts = [rows[name].map(lambda text: len(NEGATION.findall(text))) for name in names]
     return StandardScaler().fit_transform(np.stack(counts, axis=1).astype(float))
 
 
@@ -105,10 +106,11 @@ def held_out(features: Features, labels: NDArray, fold_B: NDArray) -> Floats:
 
 
 def sample(rows: pd.DataFrame, most: int = MOST, seed: int = 0) -> pd.DataFrame:
-    """At most this many rows, the same share of every label."""
+    """About this many rows at most, the same share of every label (rounded up: a rare one stays)."""
     if len(rows) <= most:
         return rows
-    return rows.groupby("label", sort=False, group_keys=False).sample(frac=most / len(rows), random_state=seed)
+    parts = rows.groupby("label", sort=False)
+    return pd.concat([part.sample(math.ceil(len(part) * most / len(rows)), random_state=seed) for _, part in parts])
 
 
 def balanced(right_B: NDArray, labels: NDArray, n: int = 2000, seed: int = 0) -> tuple[float, Floats]:

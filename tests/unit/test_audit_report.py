@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dawgen_core.audit import diversity, labelling, limits, report, shortcuts, two_sample
+from dawgen_core.audit import diversity, intervals, labelling, limits, report, shortcuts, two_sample
 from dawgen_core.pocket import pairs, verdicts
 
 TWIN = "pocket_mrpc"
@@ -326,7 +326,7 @@ def test_a_seed_is_a_draw_of_rows(quick):
 def test_a_share_by_pencil():
     """3 of 10. Wilson: (p + z^2 / 2n -+ z sqrt(p q / n + z^2 / 4n^2)) / (1 + z^2 / n) = 0.108 to 0.603.
     Against 6 of 10 (0.313 to 0.832), Newcombe: -0.3 - sqrt(0.192^2 + 0.232^2), -0.3 + sqrt(0.303^2 + 0.287^2)."""
-    one, other = report.Share(np.array([1] * 3 + [0] * 7, bool)), report.Share(pd.Series([True] * 6 + [False] * 4))
+    one, other = intervals.Share(np.array([1] * 3 + [0] * 7, bool)), intervals.Share(pd.Series([True] * 6 + [False] * 4))
     assert one.shown() == pytest.approx((0.3, 0.1078, 0.6032), abs=1e-4)
     assert other.shown() == pytest.approx((0.6, 0.3127, 0.8318), abs=1e-4)
     low, high = -0.3 - math.hypot(0.3 - 0.1078, 0.8318 - 0.6), -0.3 + math.hypot(0.6032 - 0.3, 0.6 - 0.3127)
@@ -336,31 +336,32 @@ def test_a_share_by_pencil():
 def test_a_mean_by_pencil():
     """1, 2, 3: mean 2, sd 1. Against 2, 4, 6, 8 (mean 5, variance 20/3): Welch's degrees of freedom are
     (1/3 + 5/3)^2 / ((1/3)^2 / 2 + (5/3)^2 / 3) = 4.08."""
-    one, other = report.Mean(pd.Series([1, 2, 3])), report.Mean(pd.Series([2, 4, 6, 8]))
+    one, other = intervals.Mean(pd.Series([1, 2, 3])), intervals.Mean(pd.Series([2, 4, 6, 8]))
     wide = stats.t.ppf(0.975, 2) / math.sqrt(3)
     assert one.shown() == pytest.approx((2, 2 - wide, 2 + wide))
     wide = stats.t.ppf(0.975, 4 / (1 / 18 + 25 / 27)) * math.sqrt(2)
     assert one.apart(other) == pytest.approx((-3 - wide, -3 + wide))
-    assert report.Mean(pd.Series([4])).shown()[0] == 4 and all(map(math.isnan, report.Mean(pd.Series([4])).shown()[1:]))
+    value, *interval = intervals.Mean(pd.Series([4])).shown()
+    assert value == 4 and all(map(math.isnan, interval))
 
 
 def test_values_that_are_all_the_same_need_no_warning():
     """Ten words everywhere: intervals without width, and nothing for stderr."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        same = report.Mean(pd.Series([10] * 20))
-        assert same.shown() == (10, 10, 10) and same.apart(report.Mean(pd.Series([10] * 30))) == (0, 0)
+        same = intervals.Mean(pd.Series([10] * 20))
+        assert same.shown() == (10, 10, 10) and same.apart(intervals.Mean(pd.Series([10] * 30))) == (0, 0)
 
 
 def test_draws_by_pencil():
     """0 to 100: the 2.5th percentile is 2.5. A plain number has no interval."""
-    drawn = report.Drawn(0.5, np.arange(101.0))
+    drawn = intervals.Drawn(0.5, np.arange(101.0))
     assert drawn.shown() == (0.5, 2.5, 97.5)
-    assert drawn.apart(report.Drawn(0.1, np.full(1, 10.0))) == (-7.5, 87.5)
-    assert drawn.apart(report.Drawn(0.1, np.arange(101.0))) == (0, 0)  # pair by pair
-    assert report.Drawn(0.5).shown()[0] == 0.5 and all(map(math.isnan, report.Drawn(0.5).shown()[1:]))
-    assert all(map(math.isnan, drawn.apart(report.Drawn(0.1))))
-    some = report.Drawn(0.5, np.array([math.nan, *np.arange(101.0)]))
+    assert drawn.apart(intervals.Drawn(0.1, np.full(1, 10.0))) == (-7.5, 87.5)
+    assert drawn.apart(intervals.Drawn(0.1, np.arange(101.0))) == (0, 0)  # pair by pair
+    assert intervals.Drawn(0.5).shown()[0] == 0.5 and all(map(math.isnan, intervals.Drawn(0.5).shown()[1:]))
+    assert all(map(math.isnan, drawn.apart(intervals.Drawn(0.1))))
+    some = intervals.Drawn(0.5, np.array([math.nan, *np.arange(101.0)]))
     assert some.shown() == (0.5, 2.5, 97.5)
 
 
@@ -389,8 +390,8 @@ def test_past_its_limit_in_the_bad_direction(measure, value, reference, limit, f
     own = pd.DataFrame([(measure, scope, kind, 50, limit)], columns=MADE_UP.columns)
     elsewhere = MADE_UP.assign(limit=-9.0)[(MADE_UP["scope"] != scope) | (MADE_UP["kind"] != kind)]
     monkeypatch.setattr(limits, "table", lambda: pd.concat([own, elsewhere]))
-    other = None if reference is None else report.Drawn(reference)
-    row = dict(zip(report.COLUMNS, report._row(measure, label, report.Drawn(value), other, 50), strict=True))
+    other = None if reference is None else intervals.Drawn(reference)
+    row = dict(zip(report.COLUMNS, report._row(measure, label, intervals.Drawn(value), other, 50), strict=True))
     assert row["flag"] == flag and (row["limit"] == limit or limit != limit)
 
 
@@ -496,9 +497,9 @@ def with_(column: str, place: int, value):
 
 
 WRONG = [
-    (without("label"), "expected rows with sentence1, sentence2 and label, found no label"),
-    (lambda rows: rows[["label"]], "expected rows with sentence1, sentence2 and label, found no sentence1, sentence2"),
-    (lambda rows: rows.head(0), "expected rows with sentence1, sentence2 and label, found no rows"),
+    (without("label"), "expected rows with sentence1, sentence2, label, found no label"),
+    (lambda rows: rows[["label"]], "expected rows with sentence1, sentence2, label, found no sentence1, sentence2"),
+    (lambda rows: rows.head(0), "expected rows with sentence1, sentence2, label, found no rows"),
     (with_("sentence1", 0, ""), "row 0: expected text in sentence1, found ''"),
     (with_("sentence2", 3, " \n"), r"row 3: expected text in sentence2, found ' \\n'"),
     (with_("sentence2", 2, None), "row 2: expected text in sentence2, found None"),
@@ -519,10 +520,18 @@ def test_rows_that_cannot_be_audited_are_named(change, message, quick):
     ("real", "the reference"), ("test", "the test set"), ("few_shot", "the few-shot set"), ("dev", "dev"),
 ])  # fmt: skip
 def test_the_set_that_is_wrong_is_named(name, said):
-    with pytest.raises(report.AuditError, match=f"^{said}: expected rows with .* found no label$"):
-        report.audit(made(), **{name: made().drop(columns="label")})
+    missing = "label" if name == "real" else "sentence2"
+    with pytest.raises(report.AuditError, match=f"^{said}: expected rows with .* found no {missing}$"):
+        report.audit(made(), **{name: made().drop(columns=missing)})
     with pytest.raises(report.AuditError, match=f"^{said}, row 0: expected text in sentence1, found ''$"):
         report.audit(made(), **{name: made().assign(sentence1="")})
+
+
+def test_sets_that_rows_must_not_stand_in_need_no_labels(quick):
+    rows = made()
+    held = rows[["sentence1", "sentence2"]].head(4)
+    found = report.audit(rows, test=held, few_shot=held, dev=held.assign(label=None)).measures.set_index("measure")["value"]
+    assert found[["in the test set", "in the few-shot set", "in dev"]].tolist() == [0.1, 0.1, 0.1]
 
 
 def test_other_labels_than_the_reference_are_named():

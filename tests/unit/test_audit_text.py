@@ -44,6 +44,7 @@ def sentences(n: int, n_words: int, seed: int) -> list[list[str]]:
     ("a 3.5", "a 3.5", "a 3 5"),
     ("I \u2764\ufe0f it", "i \u2764\ufe0f it", "i it"),  # a variation selector is no letter, nor is a heart
     ("\u2600\ufe0f", "\u2600\ufe0f", "\u2600\ufe0f"),  # nothing would be left: it stays, unlike any other sign
+    ("cafe\u0301", "caf\u00e9", "caf\u00e9"),  # two ways to write one letter
     ("?!", "?!", "?!"),  # nothing would be left: it stays
     (" ?  ! ", "? !", "? !"),
 ])  # fmt: skip

@@ -201,12 +201,25 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
     assert stop.value.code == 2 and "usage: dawgen" in out.err and out.out == ""
 
 
+def test_test_pairs_need_no_labels(tmp_path, run):
+    path, other = write(made(), tmp_path / "a.csv"), write(made().head(4).drop(columns="label"), tmp_path / "test.csv")
+    code, out, _ = run(path, "--test", other, "--few-shot", other, "--json")
+    found = {row["measure"]: row["value"] for row in json.loads(out)["measures"]}
+    assert code == 1 and found["in the test set"] == found["in the few-shot set"] == 0.1
+
+
+def test_a_fault_of_the_command_is_not_a_red_flag(tmp_path, run, monkeypatch):
+    monkeypatch.setattr(report, "audit", lambda *args, **options: 1 / 0)
+    code, out, err = run(write(made(), tmp_path / "a.csv"))
+    assert code == 3 and out == "" and "ZeroDivisionError" in err
+
+
 def test_a_large_file_shows_no_progress_where_nobody_looks(tmp_path, run, monkeypatch):
     path = write(pd.concat([made(2000)] * 10), tmp_path / "a.tsv")
     code, out, err = run(path)
     assert (code, err) == (0, "") and "20,000 pairs (a 10,000, b 10,000)" in out and "\r" not in out
     told = []
-    monkeypatch.setattr(report, "audit", lambda rows, **options: told.append(options["progress"]) or AUDIT)
+    monkeypatch.setattr(report, "audit", lambda rows, real, **options: told.append(options["progress"]) or AUDIT)
     for terminal in (False, True):
         monkeypatch.setattr(sys.stderr, "isatty", lambda answer=terminal: answer)
         run(path)
@@ -238,7 +251,9 @@ def test_a_missing_column_is_named(tmp_path, run):
             "name them with --first, --second and --label")  # fmt: skip
     refused(*run(path, "--label", "gold", "--first", "s1"), "expected the columns s1, sentence2, gold, found")
     other = write(made(), tmp_path / "test.csv")
-    refused(*run(path, "--label", "gold", "--test", other), f"{other}: expected the columns sentence1, sentence2, gold")
+    refused(*run(path, "--label", "gold", "--against", other), f"{other}: expected the columns sentence1, sentence2, gold")
+    other = write(made().drop(columns="sentence2"), tmp_path / "test.csv")
+    refused(*run(path, "--label", "gold", "--test", other), f"{other}: expected the columns sentence1, sentence2, found")
     refused(*run(write(made().head(0), tmp_path / "no.jsonl")), "no.jsonl: expected the columns", "found no rows")
     refused(*run(write(made().head(0), tmp_path / "no.csv")), "no.csv: expected")
 
