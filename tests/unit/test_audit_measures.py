@@ -423,14 +423,28 @@ def test_agreement_with_real_rows_is_held_out():
     assert 0.35 < right_R.mean() < 0.65 and right_B.mean() > 0.7  # the rows themselves were read by four of five
 
 
-def test_rows_like_the_real_ones_are_agreed_with_as_often():
-    """Few and noisy real rows: the mean of five classifiers would answer better than each of them."""
-    apart = []
-    for seed in range(8):
-        real, rows = (flipped(toy("overlap only", 160, seed=2 * seed + i), 0.3, seed + 50 * i)[0] for i in (1, 2))
-        right_B, right_R = labelling.agreement(rows, real)
-        apart.append(right_B.mean() - right_R.mean())
-    assert abs(np.mean(apart)) < 0.03, apart
+class Constant:
+    """A classifier of one answer."""
+
+    def __init__(self, answer: str):
+        self.answer = answer
+
+    def predict(self, features) -> np.ndarray:
+        return np.full(features.shape[0], self.answer)
+
+    def predict_proba(self, features) -> np.ndarray:
+        return np.tile([float(self.answer == "no"), float(self.answer == "yes")], (features.shape[0], 1))
+
+
+def test_each_classifier_is_asked_by_itself(monkeypatch):
+    """Two of five say yes: their mean would never agree with a yes, and answer better than one where all are good."""
+    answers = iter(["yes", "no", "yes", "no", "no"])
+    monkeypatch.setattr(shortcuts, "fitted", lambda features, labels: Constant(next(answers)))
+    rows, real = toy("", 20, seed=1), toy("", 100, seed=2)
+    right_B, right_R = labelling.agreement(rows, real)
+    assert right_B == pytest.approx(rows["label"].map({"yes": 0.4, "no": 0.6}).to_numpy())
+    says_yes = np.isin(shortcuts.folds(shortcuts.inputs(real, "pair")), [0, 2])
+    assert (right_R == (real["label"] == np.where(says_yes, "yes", "no"))).all()
 
 
 def test_suspects_are_the_flipped_labels():
