@@ -1,5 +1,6 @@
 """Figures of an audit with their 95 % intervals: shares, means, and what held-out predictions give."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,9 @@ class Mean(NamedTuple):
         """Interval of the difference."""
         if self.values.nunique() == other.values.nunique() == 1:
             return (self.values.mean() - other.values.mean(),) * 2
-        return tuple(stats.ttest_ind(self.values, other.values, equal_var=False).confidence_interval())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Precision loss")  # one side is constant: its variance is 0, and exact
+            return tuple(stats.ttest_ind(self.values, other.values, equal_var=False).confidence_interval())
 
 
 class Drawn(NamedTuple):

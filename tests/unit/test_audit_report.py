@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dawgen_core.audit import diversity, intervals, labelling, limits, report, shortcuts, two_sample
+from dawgen_core.audit import diversity, intervals, labelling, limits, report
 from dawgen_core.pocket import pairs, verdicts
 
 TWIN = "pocket_mrpc"
@@ -32,16 +32,6 @@ def made_up_limits():
         patch.setattr(limits, "table", lambda: MADE_UP)
         patch.setattr(diversity, "SAMPLE", 20)  # a third of the time
         yield
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Without classifiers, which take most of the time."""
-    monkeypatch.setattr(shortcuts, "view", lambda name, rows, seed=0: (0.0, np.zeros(9)))
-    monkeypatch.setattr(two_sample, "auc", lambda rows, real, view, seed=0: (0.5, np.full(9, 0.5)))
-    monkeypatch.setattr(labelling, "suspects", lambda rows: None)
-    monkeypatch.setattr(labelling, "agreement", lambda rows, real: (np.ones(len(rows), bool), np.ones(len(real), bool)))
-    monkeypatch.setattr(diversity, "SAMPLE", 3)
 
 
 # ---------------------------------------------------------------- planted faults

@@ -11,22 +11,10 @@ import pandas as pd
 import pytest
 
 from dawgen_core.app import cli
-from dawgen_core.audit import diversity, labelling, limits, report, shortcuts, two_sample
+from dawgen_core.audit import limits, report
 
 COLUMNS = ["sentence1", "sentence2", "label"]
 FORMATS = ["pairs.jsonl", "pairs.csv", "pairs.tsv", "pairs.parquet", "pairs.jsonl.gz", "pairs.csv.gz", "pairs.tsv.gz"]
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Without classifiers, which take most of the time, and without calibrated limits."""
-    monkeypatch.setattr(shortcuts, "view", lambda name, rows, seed=0: (0.0, np.zeros(9)))
-    monkeypatch.setattr(two_sample, "auc", lambda rows, real, view, seed=0: (0.5, np.full(9, 0.5)))
-    monkeypatch.setattr(labelling, "suspects", lambda rows: None)
-    monkeypatch.setattr(labelling, "agreement", lambda rows, real: (np.ones(len(rows), bool), np.ones(len(real), bool)))
-    monkeypatch.setattr(diversity, "SAMPLE", 3)
-    none = pd.DataFrame(columns=["measure", "scope", "kind", "n", "limit"])
-    monkeypatch.setattr(limits, "table", lambda: none)
 
 
 def made(n: int = 40, seed: int = 0) -> pd.DataFrame:
@@ -53,8 +41,10 @@ def write(rows: pd.DataFrame, path) -> str:
 
 
 @pytest.fixture
-def run(quick, capsys):
-    """(exit code, stdout, stderr)."""
+def run(quick, capsys, monkeypatch):
+    """(exit code, stdout, stderr), without calibrated limits."""
+    none = pd.DataFrame(columns=["measure", "scope", "kind", "n", "limit"])
+    monkeypatch.setattr(limits, "table", lambda: none)
 
     def run(*arguments) -> tuple[int, str, str]:
         code = cli.main(["audit", *map(str, arguments)])
