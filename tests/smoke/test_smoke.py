@@ -17,7 +17,7 @@ from dawgen_core.methods import METHODS
 pytestmark = pytest.mark.smoke
 N_ONCE = sum(not row.module.SEEDED for row in METHODS.values()) - 1  # smoke has no hand prompt
 # of a task: methods, real, Tables 3 and 2, curation arms
-N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4 + 7 * 3)
+N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4 + 4 * 3)
 
 
 def digests(runs: Runs) -> dict[str, str]:

@@ -348,9 +348,9 @@ def test_the_card_of_curated_rows_says_what_was_chosen_from_what(mrpc, smoke, tm
     assert "curation: arm exact of dawgen; 32 rows kept, 4 of them topped up (its filter had dropped them)" in text
     assert "tuned as dawgen on 16 pairs" in text and "Random model" in text  # as the rows it comes from
     assert "## Audit\n\n- exact duplicates: 12.5%, real rows 0.0%" in text and "mrpc/sentences.txt: MIT" in text
-    card.write(tmp_path, mrpc, smoke, "dawgen_confidence", 13, {"equivalent": {"candidates": 24, "accepted": 16}})
+    card.write(tmp_path, mrpc, smoke, "dawgen_two_sample", 13, {"equivalent": {"candidates": 24, "accepted": 16}})
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "curation: arm confidence of dawgen; 16 rows kept\n" in text and "topped" not in text
+    assert "curation: arm two_sample of dawgen; 16 rows kept\n" in text and "topped" not in text
     unknown = load_task("qnli")
     local = smoke.model_copy(update={"source": "local"})
     card.write(tmp_path, unknown, local, "dawgen", 13, {"entailment": {"accepted": 1}})
