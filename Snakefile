@@ -15,7 +15,8 @@ from dawgen_core.data.rows import row_files
 PROFILE = config.get("profile", "smoke")
 KERNEL = config.get("kernel", "python3")
 study = profiles.load_profile(PROFILE)
-RUN = f"runs/{study.profile}"
+RUNS_DIR = config.get("runs_dir", "runs")
+RUN = f"{RUNS_DIR}/{study.profile}"
 GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
 SWEEPS = sweeps.load(study)
 SOURCE_OF = {task: [source] for task, source in study.transfer_from.items()}
@@ -33,7 +34,7 @@ def code(notebook):
 
 
 def settings(*names):
-    files = [*entry.profile_files(PROFILE), *(params.PARAMS / "tasks" / f"{name}.yaml" for name in names)]
+    files = [*entry.profile_files(PROFILE), *map(profiles.task_path, names)]
     return [str(p) for p in files]
 
 
@@ -43,7 +44,8 @@ def rows(task):
 
 def given(w):
     """What a notebook is given, as one line of YAML."""
-    return json.dumps({"profile": PROFILE, **({"task": w.task, "seeds": GROUPS[w.group]} if "task" in w.keys() else {})})
+    of = {"task": w.task, "seeds": GROUPS[w.group]} if "task" in w.keys() else {}
+    return json.dumps({"profile": PROFILE, **of, **({} if RUNS_DIR == "runs" else {"runs_dir": RUNS_DIR})})
 
 
 # papermill writes a .running copy that takes the output's name when it has run to its end.

@@ -1,132 +1,42 @@
 """The `dawgen` command. Exit codes: 0 all is well, 1 a red flag, 2 wrong input, 3 our own fault, 130 interrupted."""
 
 import argparse
-import json
 import sys
 import traceback
-from pathlib import Path
 
-import pandas as pd
-from tabulate import tabulate
+from dawgen_core.app import cli_audit, cli_own
+from dawgen_core.app.reproduce import StoppedError
+from dawgen_core.artifacts import ArtifactError
 
-from dawgen_core.data import files
-from dawgen_core.tasks import TaskError
-
-AUDIT = """\
-examples:
-  dawgen audit synthetic.jsonl.gz                                    # flags that need no reference
-  dawgen audit synthetic.csv --against train.csv --test test.csv     # against real rows of equal size; leaks are left out
-  dawgen audit pairs.tsv --first premise --second hypothesis --label gold --page audit.html
-"""
+COMMANDS = {
+    "fit": (cli_own.fit_options, cli_own.FIT, "labelled pairs in, a classifier out"),
+    "predict": (cli_own.predict_options, cli_own.PREDICT, "labels for new pairs"),
+    "audit": (cli_audit.options_of, cli_audit.EXAMPLES, "what is wrong with labelled pairs?"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line, runs the subcommand, and turns wrong input into a sentence on stderr."""
     parser = argparse.ArgumentParser("dawgen", description="Synthetic labelled pairs for few-shot prompt tuning.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _audit_options(commands.add_parser("audit", help="what is wrong with labelled pairs?", epilog=AUDIT,
-                                       formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
+    for name, (add_options, examples, about) in COMMANDS.items():
+        add_options(commands.add_parser(name, help=about, epilog=examples,
+                                        formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
     options = parser.parse_args(argv)
     try:
         return options.run(options)
-    except (TaskError, ValueError, OSError) as error:
+    except (ValueError, OSError, ArtifactError) as error:
         print(f"dawgen {options.command}: {error}", file=sys.stderr)
         return 2
+    except StoppedError as error:
+        print(f"dawgen {options.command}: {error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception:  # Python's own exit code would be 1, and read as a red flag
         traceback.print_exc()
         return 3
-
-
-def _audit_options(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Audits labelled pairs: copies, duplicates, leaks, shortcuts, labels, diversity. No neural model is needed. "
-        "FILE: JSON lines, CSV, TSV or parquet, gzip'ed or not. Exit code 1 when a red flag is raised."
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the pairs to audit")
-    parser.add_argument("--against", type=Path, metavar="REAL", help="real pairs of the same task: the reference")
-    parser.add_argument("--test", type=Path, metavar="TEST", help="test pairs (labelled or not): rows in them are left out")
-    parser.add_argument("--few-shot", type=Path, metavar="FILE", help="the pairs that the set was made from")
-    parser.add_argument("--first", default="sentence1", metavar="COLUMN", help="of sentence 1 (default: %(default)s)")
-    parser.add_argument("--second", default="sentence2", metavar="COLUMN", help="of sentence 2 (default: %(default)s)")
-    parser.add_argument("--label", default="label", metavar="COLUMN", help="of the label (default: %(default)s)")
-    parser.add_argument("--all", action="store_true", help="show every figure, not only the flagged ones")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
-    parser.add_argument("--page", type=Path, metavar="HTML", help="also write a page with a browser of the pairs")
-    parser.set_defaults(run=_audit)
-
-
-def _audit(options: argparse.Namespace) -> int:
-    from dawgen_core.audit import page, report  # heavy: sklearn, scipy
-
-    sentences = {options.first: "sentence1", options.second: "sentence2"}
-    columns = sentences | {options.label: "label"}
-    rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)
-    others = {"test": options.test, "few_shot": options.few_shot}
-    others = {name: path and _pairs(path, sentences) for name, path in others.items()}
-    found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
-    if options.page:
-        against = f", against {options.against.name}" if options.against else ""
-        about = f"{len(rows):,} pairs of {options.file.name}{against}"
-        named = {"task": options.file.name.partition(".")[0], "source": options.file.name}
-        examples = found.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed="")
-        page.write(options.page, f"Audit of {options.file.name}", about, found.measures.assign(**named), examples)
-    print(_json(options, rows, found) if options.json else _text(options, rows, found))
-    return int(len(found.red) > 0)
-
-
-def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """The asked columns of a file, under our names."""
-    rows = pd.DataFrame(files.records(path))
-    missing = [name for name in columns if name not in rows]
-    if missing:
-        found = ", ".join(map(str, rows.columns)) or "no rows"
-        raise TaskError(f"{path}: expected the columns {', '.join(columns)}, found {found}; "
-                        "name them with --first, --second and --label")  # fmt: skip
-    return rows[list(columns)].rename(columns=columns)
-
-
-def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
-    def plain(frame: pd.DataFrame) -> list[dict]:
-        return json.loads(frame.to_json(orient="records"))  # NaN becomes null
-
-    labels = rows["label"].astype(str).value_counts().to_dict()
-    out = {"file": str(options.file), "rows": len(rows), "labels": labels, "red": len(found.red),
-           "measures": plain(found.measures), "telling": plain(found.telling)}  # fmt: skip
-    return json.dumps(out, ensure_ascii=False, indent=1)
-
-
-def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
-    """A verdict, the flagged figures, and the words that tell a class."""
-    measures = found.measures
-    flagged = measures[measures["flag"] != ""]
-    labels = ", ".join(f"{label} {n:,}" for label, n in rows["label"].astype(str).value_counts().items())
-    red, amber = (int((measures["flag"] == level).sum()) for level in ("red", "amber"))
-    reference = f"against as many rows of {options.against} per class"
-    against = reference if options.against else "no reference: absolute flags only"
-    lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}",
-             f"{red or 'no'} red, {amber or 'no'} amber flags", ""]  # fmt: skip
-    shown = measures if options.all else flagged
-    if len(shown):
-        lines += [tabulate([_line(row) for _, row in shown.iterrows()], tablefmt="simple", disable_numparse=True, headers=[
-            "flag", "class", "measure", "found", "95 % interval", "real", "difference", "limit", "note"]), ""]  # fmt: skip
-    if len(shown) < len(measures):
-        lines.append(f"{len(measures) - len(shown)} other figures within their limits or without one: --all shows them")
-    return "\n".join(lines)
-
-
-def _line(row: pd.Series) -> list[str]:
-    def number(value: float, sign: str = "") -> str:
-        if value != value:
-            return ""
-        return f"{100 * value:{sign}.1f} %" if row["unit"] == "share" else f"{value:{sign}.3g}"
-
-    interval = f"{number(row['low'])} to {number(row['high'])}" if row["low"] == row["low"] else ""
-    flag = "RED" if row["flag"] == "red" else row["flag"]
-    return [flag, row["label"], row["measure"], number(row["value"]), interval, number(row["reference"]),
-            number(row["difference"], "+"), number(row["limit"]), row["note"]]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -20,24 +20,35 @@ from dawgen_core.data import profiles
 WALL = "wall.json"  # minutes and cores of an undisturbed run
 
 
-def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
-    """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
+class StoppedError(RuntimeError):
+    """A notebook stopped; what it had finished is kept."""
+
+
+def workflow(profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs") -> int:
+    """Snakemake on a profile, under the profile's lock; its exit code. runs_dir: the folder of the profile's artifacts."""
     profile = profiles.load_profile(profile_name)
-    run = Runs.of(profile).root
+    run = Runs.of(profile, str(runs_dir)).root
     run.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--resources", "gpu=1", "--nolock",
-               "--rerun-incomplete", "--quiet", "rules", "host", *_longest_first(profile), *more,
-               "--config", f"profile={profile_name}", f"kernel={kernel}"]  # fmt: skip
-    print(announced(profile_name), flush=True)
-    untouched, started = not any(run.glob("*/*.json")), time.monotonic()
+    command = [sys.executable, "-m", "snakemake", *more, "--cores", str(cores), "--resources", "gpu=1", "--nolock",
+               "--rerun-incomplete", "--quiet", "rules", "host",
+               "--config", f"profile={profile_name}", f"kernel={kernel}", f"runs_dir={runs_dir}"]  # fmt: skip
     # glibc hands large blocks back to the system and asks for them again, pass after pass: that alone cost about 8 %
     keeping = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         with FileLock(run / ".lock", timeout=0):
-            code = subprocess.run(command, cwd=params.ROOT, env={**keeping, **os.environ, "PATH": path}).returncode
+            return subprocess.run(command, cwd=params.ROOT, env={**keeping, **os.environ, "PATH": path}).returncode
     except Timeout:
         sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
+
+
+def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
+    """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
+    profile = profiles.load_profile(profile_name)
+    run = Runs.of(profile).root
+    print(announced(profile_name), flush=True)
+    untouched, started = not any(run.glob("*/*.json")), time.monotonic()
+    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more])
     if code == 0 and "-n" not in more:
         if untouched:
             artifacts.write_json(run / WALL, {"minutes": round((time.monotonic() - started) / 60, 1), "cores": cores})

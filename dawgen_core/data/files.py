@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from dawgen_core.tasks import TaskError
 
@@ -40,32 +40,50 @@ def text_lines(path: Path) -> list[str]:
 
 def records(path: Path) -> list[dict]:
     """Rows as dictionaries. Text stays text: "NA" and "1.0" are not turned into numbers. Errors: TaskError."""
+    return list(stream(path))
+
+
+def stream(path: Path) -> Iterator[dict]:
+    """The same, row by row: a large file is never in memory as a whole. Errors: TaskError, when its place is reached."""
     kind = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     if kind == "jsonl":
-        return [_json_row(path, i, line) for i, line in enumerate(text_lines(path)) if line.strip()]
+        return _json_rows(path)
     if kind in ("csv", "tsv"):
         return _separated(path, kind)
     if kind != "parquet":
         raise TaskError(f"{path}: expected .jsonl, .csv, .tsv or .parquet (.gz allowed), found .{kind}")
+    return _parquet(path)
+
+
+def _parquet(path: Path) -> Iterator[dict]:
     if not path.is_file():
         raise TaskError(f"expected a file of rows at {path}, found none")
     try:
-        return pd.read_parquet(path).to_dict("records")
+        for batch in pq.ParquetFile(path).iter_batches():
+            yield from batch.to_pandas().to_dict("records")
     except (ValueError, OSError) as error:
         raise TaskError(f"{path}: expected a whole parquet file, found {error}") from error
 
 
-def _separated(path: Path, kind: str) -> list[dict]:
+def _separated(path: Path, kind: str) -> Iterator[dict]:
     """CSV with the usual double quotes; TSV without any quoting, so that a lone quotation mark is just that."""
     look = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if kind == "tsv" else {"strict": True}
     with opened(path) as handle:
-        rows = [row for row in csv.reader(handle, **look) if row]
-    if not rows:
-        raise TaskError(f"{path}: expected a header and rows, found an empty file")
-    for number, row in enumerate(rows):
-        if len(row) != len(rows[0]):
-            raise TaskError(f"{path}, row {number + 1}: expected {len(rows[0])} fields as in the header, found {len(row)}")
-    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+        rows = (row for row in csv.reader(handle, **look) if row)
+        header = next(rows, None)
+        if header is None:
+            raise TaskError(f"{path}: expected a header and rows, found an empty file")
+        for number, row in enumerate(rows, start=2):
+            if len(row) != len(header):
+                raise TaskError(f"{path}, row {number}: expected {len(header)} fields as in the header, found {len(row)}")
+            yield dict(zip(header, row, strict=True))
+
+
+def _json_rows(path: Path) -> Iterator[dict]:
+    with opened(path) as handle:
+        for number, line in enumerate(handle):
+            if line.strip():
+                yield _json_row(path, number, line.rstrip("\r\n"))
 
 
 def _json_row(path: Path, number: int, line: str) -> dict:

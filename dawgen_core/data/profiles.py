@@ -95,19 +95,37 @@ def _overlay(base: dict, top: dict, inside: bool = False) -> dict:
 
 
 def load_profile(name: str) -> Profile:
-    """The profile `params/NAME.yaml` with what it extends, checked. Errors: ParamsError."""
-    profile = validated(Profile, _merged(name), profile_path(name))
-    if profile.profile != profile_path(name).stem:
-        raise ParamsError(f"{profile_path(name)}: profile: expected {profile_path(name).stem}, found {profile.profile}")
+    """The profile `params/NAME.yaml`, or the one of a path, with what it extends, checked. Errors: ParamsError.
+
+    A profile of another folder may bring its own: tasks in tasks/ beside it (known from now on), rows in a data_dir there.
+    """
+    path = profile_path(name)
+    profile = validated(Profile, _merged(name), path)
+    if profile.profile != path.stem:
+        raise ParamsError(f"{path}: profile: expected {path.stem}, found {profile.profile}")
+    beside = path.resolve().parent
+    if beside != PARAMS:
+        _BESIDE[beside / "tasks"] = _BESIDE.pop(beside / "tasks", None)  # asked last, found first
+        if profile.data_dir and (beside / profile.data_dir).is_dir():
+            profile = profile.model_copy(update={"data_dir": str(beside / profile.data_dir)})
     for task in profile.tasks:
-        if not (PARAMS / "tasks" / f"{task}.yaml").is_file():
-            raise ParamsError(f"{profile_path(name)}: tasks: expected a file params/tasks/{task}.yaml, found none")
+        if not task_path(task).is_file():
+            raise ParamsError(f"{path}: tasks: expected a file params/tasks/{task}.yaml, found none")
     return profile
 
 
+_BESIDE: dict[Path, None] = {}  # folders of tasks beside profiles that were loaded by their path, the latest last
+
+
+def task_path(name: str) -> Path:
+    """Where a task's file is: beside a profile that was loaded by its path, else in params/tasks."""
+    beside = (folder / f"{name}.yaml" for folder in reversed(_BESIDE))
+    return next((path for path in beside if path.is_file()), PARAMS / "tasks" / f"{name}.yaml")
+
+
 def load_task(name: str) -> TaskFile:
-    """The task of `params/tasks/NAME.yaml`, checked. Errors: ParamsError."""
-    path = PARAMS / "tasks" / f"{name}.yaml"
+    """The task of that name (see `task_path`), checked. Errors: ParamsError."""
+    path = task_path(name)
     task = validated(TaskFile, read_yaml(path), path)
     if task.task != name:
         raise TaskError(f"{path}: task: expected {name}, found {task.task}")

@@ -85,8 +85,8 @@ class TaskRows:
         if not all(there):
             raise TaskError(f"{names[there.index(False)]}: expected a file beside {names[there.index(True)]}, found none")
         train, dev = (self._rows(Rows(file=name)) for name in names)
-        for part, name in zip((train, dev), names, strict=True):
-            _check_balanced(part, self.task, self.profile.shots, name)
+        _check_balanced(train, self.task, self.profile.shots, names[0])
+        _check_balanced(dev, self.task, len(dev) // len(self.task.labels), names[1])
         if shared := set(_pairs(train)) & set(_pairs(dev)):
             raise TaskError(f"{self.task.task}: expected train and dev without a shared pair, found {sorted(shared)[0]}")
         return train, dev
@@ -270,10 +270,12 @@ def few_shot_split(
 
 
 def rows_dir(profile: Profile) -> Path:
-    """The folder that holds local rows: DAWGEN_DATA, else the profile's data_dir. ParamsError if neither is there."""
+    """The folder that holds local rows: an absolute data_dir, else DAWGEN_DATA, else the profile's data_dir. ParamsError if
+    there is none."""
     if profile.source == "embedded":
         return PARAMS / "embedded"
-    name = os.environ.get("DAWGEN_DATA") or profile.data_dir
+    own = profile.data_dir and Path(profile.data_dir).is_absolute()  # such as rows beside the profile
+    name = profile.data_dir if own else os.environ.get("DAWGEN_DATA") or profile.data_dir
     if not name:
         raise ParamsError(f"profile {profile.profile}: expected a folder of rows; set DAWGEN_DATA or data_dir")
     folder = ROOT / name  # a relative folder is the project's, wherever a notebook runs; an absolute one stays as it is

@@ -1,0 +1,108 @@
+"""`dawgen audit`: options, and what it prints."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from dawgen_core.data import files
+from dawgen_core.tasks import TaskError
+
+EXAMPLES = """\
+examples:
+  dawgen audit synthetic.jsonl.gz                                    # flags that need no reference
+  dawgen audit synthetic.csv --against train.csv --test test.csv     # against real rows of equal size; leaks are left out
+  dawgen audit pairs.tsv --first premise --second hypothesis --label gold --page audit.html
+"""
+
+
+def options_of(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Audits labelled pairs: copies, duplicates, leaks, shortcuts, labels, diversity. No neural model is needed. "
+        "FILE: JSON lines, CSV, TSV or parquet, gzip'ed or not. Exit code 1 when a red flag is raised."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the pairs to audit")
+    parser.add_argument("--against", type=Path, metavar="REAL", help="real pairs of the same task: the reference")
+    parser.add_argument("--test", type=Path, metavar="TEST", help="test pairs (labelled or not): rows in them are left out")
+    parser.add_argument("--few-shot", type=Path, metavar="FILE", help="the pairs that the set was made from")
+    parser.add_argument("--first", default="sentence1", metavar="COLUMN", help="of sentence 1 (default: %(default)s)")
+    parser.add_argument("--second", default="sentence2", metavar="COLUMN", help="of sentence 2 (default: %(default)s)")
+    parser.add_argument("--label", default="label", metavar="COLUMN", help="of the label (default: %(default)s)")
+    parser.add_argument("--all", action="store_true", help="show every figure, not only the flagged ones")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument("--page", type=Path, metavar="HTML", help="also write a page with a browser of the pairs")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from dawgen_core.audit import page, report  # heavy: sklearn, scipy
+
+    sentences = {options.first: "sentence1", options.second: "sentence2"}
+    columns = sentences | {options.label: "label"}
+    rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)
+    others = {"test": options.test, "few_shot": options.few_shot}
+    others = {name: path and _pairs(path, sentences) for name, path in others.items()}
+    found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
+    if options.page:
+        against = f", against {options.against.name}" if options.against else ""
+        about = f"{len(rows):,} pairs of {options.file.name}{against}"
+        named = {"task": options.file.name.partition(".")[0], "source": options.file.name}
+        examples = found.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed="")
+        page.write(options.page, f"Audit of {options.file.name}", about, found.measures.assign(**named), examples)
+    print(_json(options, rows, found) if options.json else _text(options, rows, found))
+    return int(len(found.red) > 0)
+
+
+def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """The asked columns of a file, under our names."""
+    rows = pd.DataFrame(files.records(path))
+    missing = [name for name in columns if name not in rows]
+    if missing:
+        found = ", ".join(map(str, rows.columns)) or "no rows"
+        raise TaskError(f"{path}: expected the columns {', '.join(columns)}, found {found}; "
+                        "name them with --first, --second and --label")  # fmt: skip
+    return rows[list(columns)].rename(columns=columns)
+
+
+def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
+    def plain(frame: pd.DataFrame) -> list[dict]:
+        return json.loads(frame.to_json(orient="records"))  # NaN becomes null
+
+    labels = rows["label"].astype(str).value_counts().to_dict()
+    out = {"file": str(options.file), "rows": len(rows), "labels": labels, "red": len(found.red),
+           "measures": plain(found.measures), "telling": plain(found.telling)}  # fmt: skip
+    return json.dumps(out, ensure_ascii=False, indent=1)
+
+
+def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
+    """A verdict, the flagged figures, and the words that tell a class."""
+    measures = found.measures
+    flagged = measures[measures["flag"] != ""]
+    labels = ", ".join(f"{label} {n:,}" for label, n in rows["label"].astype(str).value_counts().items())
+    red, amber = (int((measures["flag"] == level).sum()) for level in ("red", "amber"))
+    reference = f"against as many rows of {options.against} per class"
+    against = reference if options.against else "no reference: absolute flags only"
+    lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}",
+             f"{red or 'no'} red, {amber or 'no'} amber flags", ""]  # fmt: skip
+    shown = measures if options.all else flagged
+    if len(shown):
+        lines += [tabulate([_line(row) for _, row in shown.iterrows()], tablefmt="simple", disable_numparse=True, headers=[
+            "flag", "class", "measure", "found", "95 % interval", "real", "difference", "limit", "note"]), ""]  # fmt: skip
+    if len(shown) < len(measures):
+        lines.append(f"{len(measures) - len(shown)} other figures within their limits or without one: --all shows them")
+    return "\n".join(lines)
+
+
+def _line(row: pd.Series) -> list[str]:
+    def number(value: float, sign: str = "") -> str:
+        if value != value:
+            return ""
+        return f"{100 * value:{sign}.1f} %" if row["unit"] == "share" else f"{value:{sign}.3g}"
+
+    interval = f"{number(row['low'])} to {number(row['high'])}" if row["low"] == row["low"] else ""
+    flag = "RED" if row["flag"] == "red" else row["flag"]
+    return [flag, row["label"], row["measure"], number(row["value"]), interval, number(row["reference"]),
+            number(row["difference"], "+"), number(row["limit"]), row["note"]]  # fmt: skip

@@ -1,0 +1,253 @@
+"""`dawgen fit`: from a file of labelled pairs to a classifier, by the study's own notebooks 01, 02, 04. A run folder holds
+
+    NAME.yaml, tasks/, rows/            what was set up: a profile, a task, the split
+    NAME/, notebooks/, logs/            artifacts, executed notebooks, logs, as of every study
+    prompt/, synthetic/                 the soft prompt in PEFT's format, the synthetic pairs with their card
+    report.html, README.md, fit.json    the audit with a browser of pairs, the model card, options and figures
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+from transformers import AutoConfig
+
+from dawgen_core import artifacts
+from dawgen_core.app import fit_report, reproduce
+from dawgen_core.app.fitted import Fitted
+from dawgen_core.backbones import BackboneError
+from dawgen_core.data import files, own, pretrained, profiles
+from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
+from dawgen_core.tasks import TaskError
+
+FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempts are refused
+KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
+DEFAULTS = {"tfidf_logistic": {"c": 10.0}, "fine_tuning": {"lr": 3.0e-5, "weight_decay": 0.01}}
+STRATEGIES = ["real", "syn", "paired", "paired_surgery"]
+
+
+class Proposal(NamedTuple):
+    """What `fit` is going to do: the split, first sentences, task and profile as they will be written, and `lines` that say
+    it. asked: options, digests of the files, label names; it stands in fit.json."""
+
+    folder: Path
+    parts: own.Split
+    firsts: list[str]
+    task: dict
+    values: dict
+    lines: list[str]
+    asked: dict
+
+
+def fit(
+    file: str | Path, text: tuple[str, str] = ("sentence1", "sentence2"), label: str = "label", *, cores: int = 2,
+    again: bool = False, say: Callable[[str], None] = print, **options: Any,
+) -> Fitted:  # fmt: skip
+    """Sets up a run folder (see `proposed` for the options), runs what is not done yet, and reports: the fitted classifier.
+
+    again: start over where the folder holds a run from other pairs or options. Errors: TaskError, ParamsError,
+    BackboneError before any long work; StoppedError when a notebook stopped.
+    """
+    plan = proposed(file, text, label, **options)
+    say("\n".join(plan.lines))
+    folder, profile = plan.folder, plan.folder / f"{plan.folder.name}.yaml"
+    set_up(plan, again=again)
+    study = profiles.load_profile(str(profile))
+    index = artifacts.Runs.of(study, str(folder.parent)).index(folder.name, "04_prompt_tuning", study.seeds)
+    if reproduce.workflow(str(profile), cores, "python3", [str(index)], runs_dir=folder.parent):
+        raise reproduce.StoppedError(f"a notebook stopped, see {folder / 'logs'}; the same command goes on where it was")
+    fit_report.write(folder)
+    return Fitted.load(folder)
+
+
+def proposed(
+    file: str | Path, text: tuple[str, str] = ("sentence1", "sentence2"), label: str = "label", *,
+    test: str | Path | None = None, sentences: str | Path | None = None, profile: str = "pocket",
+    classifier: str | None = None, generator: str | None = None, out: str | Path | None = None, shots: int = 16,
+    per_class: int | None = None, seed: int = 13, words: dict[str, str] | None = None, template: str | None = None,
+) -> Proposal:  # fmt: skip
+    """Reads and checks the pairs, splits them and proposes texts; writes nothing.
+
+    text: the columns of both sentences. test: pairs to hold out instead of a quarter. sentences: a text file of first
+    sentences, one a line (else the generator writes both where there are too few). profile: whose models and settings.
+    classifier, generator: other models, a hub id or a folder. words: label -> label word; template: with {first}, {second},
+    [MASK]. Errors: TaskError, ParamsError, BackboneError.
+    """
+    given = {"text": list(text), "label": label, "profile": profile, "classifier": classifier, "generator": generator,
+             "shots": shots, "per_class": per_class, "seed": seed, "words": words, "template": template}  # fmt: skip
+    file, read = Path(file), {"file": file, "test": test, "sentences": sentences}
+    read = {name: Path(path) for name, path in read.items() if path}
+    for path in read.values():
+        if not path.is_file():
+            raise TaskError(f"expected a file at {path}, found none")
+    if shots < 1 or (per_class is not None and per_class < 1):
+        raise ParamsError(f"expected shots and pairs per class of 1 or more, found {shots} and {per_class}")
+    folder = (Path(out) if out else ROOT / "runs" / "own" / _name(file.name.partition(".")[0])).resolve()
+    if _name(folder.name) != folder.name:
+        raise ParamsError(f"--out: expected a folder named in letters, digits, _ and -, found {folder.name!r}")
+    base = profiles.load_profile(profile)
+    models = {"classifier": classifier, "generator": generator}
+    changed = {name: _backbone(model, name) for name, model in models.items() if model}
+    base = base.model_copy(update=changed)
+    mine = own.read(file, text, label)
+    parts = own.split(mine, shots, seed, own.read(read["test"], text, label, mine.names) if test else None)
+    firsts = _first_sentences(parts, read.get("sentences"))
+    per_class = per_class or base.generation.per_class
+    both = len(firsts) < FIRSTS_PER_ROW * per_class
+    if both and sentences:
+        both, per_class = False, max(1, int(len(firsts) / FIRSTS_PER_ROW))
+    task = _task(folder.name, mine, base, both, file.name, words, template)
+    values = _profile(folder.name, base, profile, parts, per_class, seed, f"{len(mine.rows)} pairs of {file.name}")
+    values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
+    asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
+    lines = _lines(mine, parts, task, base, both, per_class, file.name)
+    return Proposal(folder, parts, firsts, task, values, lines, asked)
+
+
+def set_up(plan: Proposal, again: bool = False) -> None:
+    """Writes the run folder, whole or not at all; one that was made from the same pairs and options stays as it is.
+
+    Errors: ParamsError for a folder of other pairs, of other options, or of something else; TaskError."""
+    folder, seed = plan.folder, plan.values["seeds"][0]
+    if (folder / "fit.json").is_file():
+        if not (changed := _changed(artifacts.read_json(folder / "fit.json", made_by="dawgen fit"), plan.asked)):
+            return
+        if not again:
+            raise ParamsError(f"{folder}: expected the pairs and options that it was made from, found other {changed}; "
+                              "choose another --out, or --again to start over")  # fmt: skip
+        shutil.rmtree(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise ParamsError(f"{folder}: expected a new folder or one that `dawgen fit` made, found another; choose --out")
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    train, dev, test, rest = plan.parts.train, plan.parts.dev, plan.parts.test, plan.parts.rest
+    for name, rows in (("train", train), ("dev", dev)):
+        _write_rows(draft / "rows" / f"few_shot-{seed}-{name}.jsonl", rows)
+    _write_rows(draft / "rows" / "pool.jsonl", pd.concat([train, dev, rest]))
+    _write_rows(draft / "rows" / "test.jsonl", test)
+    _write_text(draft / "rows" / "sentences.txt", "".join(f"{line}\n" for line in plan.firsts))
+    _write_yaml(draft / "tasks" / f"{folder.name}.yaml", plan.task, "The task, as `dawgen fit` proposed it.")
+    _write_yaml(draft / f"{folder.name}.yaml", plan.values, "A profile made by `dawgen fit`.")
+    profiles.load_profile(str(draft / f"{folder.name}.yaml"))
+    profiles.load_task(folder.name)  # both are checked as any other
+    artifacts.write_json(draft / "fit.json", plan.asked | {"lines": plan.lines})
+    if folder.exists():
+        folder.rmdir()
+    draft.rename(folder)
+
+
+def _name(text: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text).strip("_") or "pairs"
+
+
+def _changed(known: dict, asked: dict) -> str:
+    """What differs between two requests, in words."""
+    found = [key for key in asked["options"] if known["options"].get(key) != asked["options"][key]]
+    found += [f"contents of {key}" for key in {*known["digests"], *asked["digests"]}
+              if known["digests"].get(key) != asked["digests"].get(key)]  # fmt: skip
+    return ", ".join(sorted(found))
+
+
+def _backbone(model: str, name: str) -> Backbone:
+    """The record of a hub id or folder, its width read from its configuration."""
+    try:
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"expected a model on the hub or in a folder, found none at {model} "
+                            f"({str(error).splitlines()[0]})") from error  # fmt: skip
+    if (name == "classifier") != (config.model_type == "t5"):
+        wanted = "a T5" if name == "classifier" else "a causal language model"
+        raise BackboneError(f"--{name}: expected {wanted}, found {config.model_type} at {model}")
+    width = next(key for key in ("d_model", "n_embd", "hidden_size") if isinstance(getattr(config, key, None), int))
+    return Backbone(model=model, architecture=config.model_type, shape={width: getattr(config, width)})
+
+
+def _first_sentences(parts: own.Split, path: Path | None) -> list[str]:
+    """Different first sentences that no held-out pair has: of a file, else of the other pairs."""
+    held = {text.casefold() for column in own.COLUMNS[:2] for text in parts.test[column]}
+    lines = files.text_lines(path) if path else pd.concat([parts.train, parts.dev, parts.rest])["sentence1"]
+    lines = dict.fromkeys(" ".join(line.split()) for line in lines)
+    return [line for line in lines if line and line.casefold() not in held]
+
+
+def _task(
+    name: str, mine: own.Own, base: Profile, both: bool, file: str, words: dict | None, template: str | None
+) -> dict:
+    tokenizer = None if base.classifier.is_tiny else pretrained.load_tokenizer(base.classifier)
+    texts = own.classifier_texts(mine, base, tokenizer, words)
+    texts = texts.model_copy(update={"template": template} if template else {})
+    generator, decoding = own.generator_texts(mine, base, both)
+    rows = {"train": {"file": "pool.jsonl"}, "test": {"file": "test.jsonl"}, "ready_made": "few_shot-{seed}-{split}.jsonl",
+            "shown_as": f"held-out pairs of {file}",
+            "first_sentences": {"file": "sentences.txt", "min_words": 1, "max_words": 100}}  # fmt: skip
+    return {"task": name, "title": name, "labels": list(mine.names), "classifier": texts.model_dump(exclude_none=True),
+            "generator": generator.model_dump(), "decoding": {k: rule.model_dump() for k, rule in decoding.items()},
+            "reject_containing": ["\n"], "sources": {"local": rows}}  # fmt: skip
+
+
+def _profile(name: str, base: Profile, base_name: str, parts: own.Split, per_class: int, seed: int, about: str) -> dict:
+    """The base profile with what is the user's in place of its tasks and rows."""
+    shots, enough = len(parts.train) // parts.train["label"].nunique(), len(parts.dev) >= len(parts.train)
+    tuning = {"strategies": STRATEGIES} | ({} if enough else {"eval_every": base.prompt_tuning.steps})  # the last is kept
+    nothing = {key: dict.fromkeys(getattr(base, key)) for key in ("extra_synthetic", "transfer_from", "first_seeds")}
+    methods = dict.fromkeys(base.methods) | {key: base.methods.get(key, DEFAULTS[key]) for key in KEPT}
+    return {"extends": base_name, "profile": name, "about": about, "source": "local", "data_dir": "rows", "tasks": [name],
+            "seeds": [seed], "seeds_per_job": 1, "shots": shots, "ready_made_splits": "use", "test_rows": None,
+            "generator_tuning": {"kinds": ["dawgen"]}, "generation": {"per_class": per_class, "curation": None},
+            "prompt_tuning": tuning, "methods": methods, **nothing}  # fmt: skip
+
+
+def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: bool, per_class: int, file: str) -> list[str]:
+    """What was read and what is proposed, for people."""
+    def counted(rows: pd.DataFrame) -> str:
+        n = rows["label"].map(mine.names).value_counts()
+        return ", ".join(f"{label} {n.get(label, 0)}" for label in mine.names.values())
+
+    words = ", ".join(f"{raw}: {task['classifier']['verbalizer'][name]}" for name, raw in mine.names.items())
+    starts = "; ".join(f"{raw}: {task['generator']['prefix'][name]}" for name, raw in mine.names.items())
+    enough = len(parts.dev) >= len(parts.train)
+    selects = "the prompt is chosen by" if enough else "too few to choose by: the last prompt is kept"
+    written = "both sentences" if both else "the second sentence of given first ones"
+    return [f"pairs        {len(mine.rows)} of {file} ({counted(mine.rows)})",
+            *(f"note         {remark}" for remark in mine.remarks),
+            f"to tune on   {len(parts.train)} ({counted(parts.train)}); dev {len(parts.dev)} ({selects})",
+            f"held out     {len(parts.test)} ({counted(parts.test)})",
+            f"template     {task['classifier']['template']}", f"label words  {words}", f"relations    {starts}",
+            f"to write     {per_class} pairs per label, {written}",
+            f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
+            *_warnings(mine, base)]  # fmt: skip
+
+
+def _warnings(mine: own.Own, base: Profile) -> list[str]:
+    """What a user must not find out afterwards."""
+    if base.classifier.is_tiny:
+        return ["warning      the models are tiny and random: nothing but plumbing"]
+    texts = [*mine.rows["sentence1"], *mine.rows["sentence2"]]
+    tokenizer = pretrained.load_tokenizer(base.classifier)
+    said = {word for text in texts for word in text.split()}
+    unknown = {word for word in said if tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"]}
+    share = sum(word in unknown for text in texts for word in text.split()) / sum(len(text.split()) for text in texts)
+    if share <= 0.05:
+        return []
+    why = " (an embedded model of a small made-up language; --profile paper reads English, on a GPU)"
+    return [f"warning      {share:.0%} of the words are unknown to {base.classifier.model}"
+            f"{why if base.source == 'pocket' else ''}: expect a guess"]  # fmt: skip
+
+
+def _write_rows(path: Path, rows: pd.DataFrame) -> None:
+    _write_text(path, rows[own.COLUMNS].to_json(orient="records", lines=True, force_ascii=False))
+
+
+def _write_yaml(path: Path, values: dict, title: str) -> None:
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=None)
+    lines = [line if line.endswith(":") else f"{line}  # ours: dawgen fit" for line in text.splitlines()]
+    _write_text(path, f"# {title}\n" + "\n".join(lines) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with artifacts.replacing(path) as part:
+        part.write_text(text, encoding="utf-8")

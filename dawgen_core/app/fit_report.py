@@ -1,0 +1,181 @@
+"""What a finished `dawgen fit` says: figures with intervals, whether the synthetic pairs helped, audit, cards."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+from tabulate import tabulate
+
+from dawgen_core import artifacts
+from dawgen_core.app import receipts
+from dawgen_core.artifacts import NO_GENERATOR, Runs
+from dawgen_core.audit import page, report
+from dawgen_core.data import profiles
+from dawgen_core.data.rows import TaskRows
+from dawgen_core.params import Profile
+
+OURS = "Ours: real and synthetic pairs, surgery"
+PLAIN = "prompt tuning on the real pairs"
+METHODS = {OURS: ("dawgen", "paired_surgery"), PLAIN: (NO_GENERATOR, "real"),
+           "prompt tuning on synthetic pairs only": ("dawgen", "syn"),
+           "real and synthetic pairs, no surgery": ("dawgen", "paired"),
+           "fine-tuning the whole model": (NO_GENERATOR, "fine_tuning"),
+           "TF-IDF + logistic regression": (NO_GENERATOR, "tfidf_logistic")}  # fmt: skip
+MAJORITY = "always the most frequent label"
+PLENTY = 50  # labelled pairs per label from which they serve the audit as a reference
+Marks = NDArray[np.bool_]
+
+
+def write(folder: Path) -> dict[str, Any]:
+    """Report, cards, prompts and pairs into the run folder; what it says, as in fit.json."""
+    profile = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
+    runs, seed = Runs.of(profile, str(folder.parent)), profile.seeds[0]
+    about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit")
+    conditions = {name: runs.condition(folder.name, seed, *key) for name, key in METHODS.items()}
+    results = {name: artifacts.verified(path, "condition") for name, path in conditions.items()}
+    predicted = {name: pd.read_parquet(path / "predictions.parquet") for name, path in conditions.items()}
+    right = {name: (f["predicted_best"] == f["label"]).to_numpy() for name, f in predicted.items()}
+    labels = predicted[OURS]["label"]
+    right[MAJORITY] = (labels == labels.value_counts().idxmax()).to_numpy()
+    table = pd.DataFrame([_line(name, marks) for name, marks in right.items()])
+    for name, part in ((OURS, "prompt"), (PLAIN, "prompt_real")):
+        _copied(conditions[name], folder / part, ("adapter_model.safetensors", "adapter_config.json"))
+    synthetic = runs.synthetic(folder.name, seed, "dawgen")
+    _copied(synthetic, folder / "synthetic", ("synthetic.parquet", "README.md"))
+    audited = _audit(profile, folder.name, pd.read_parquet(synthetic / "synthetic.parquet"), seed)
+    red = [f"{_flagged(row)}: {row.value:.1%}" if row.unit == "share" else _flagged(row)
+           for row in audited.red.itertuples()]  # fmt: skip
+    about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": results[OURS]["inputs"]["weights"],
+              "red": red, "commit": receipts.commit()}  # fmt: skip
+    card = _card(folder, profile, about)
+    with artifacts.replacing(folder / "README.md") as part:
+        part.write_text(card, encoding="utf-8")
+    named = {"task": folder.name, "source": "DawGen"}
+    examples = audited.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed=seed)
+    examples["label"] = examples["label"].map(about["names"])
+    measures = audited.measures.assign(**named)
+    measures["label"] = measures["label"].map(lambda name: about["names"].get(name, name))
+    cards = {"Model card": card, "Data card": (folder / "synthetic" / "README.md").read_text(encoding="utf-8")}
+    page.write(folder / "report.html", f"{folder.name}: a classifier and its synthetic pairs",
+               f"{text(about)}\n\nBelow: what is in the synthetic pairs that it was tuned on.", measures, examples, cards)
+    artifacts.write_json(folder / "fit.json", about)
+    return about
+
+
+def text(about: dict[str, Any]) -> str:
+    """Figures and verdict, for people."""
+    return "\n".join([_table(about, "simple"), "", *about["verdict"]])
+
+
+def _table(about: dict[str, Any], form: str) -> str:
+    lines = [[line["method"], f"{line['accuracy']:.1%}", f"{line['low']:.1%} to {line['high']:.1%}"]
+             for line in about["results"]]  # fmt: skip
+    heads = ["method", f"right of {about['results'][0]['n']} held out", "95 % interval"]
+    return tabulate(lines, heads, form, disable_numparse=True)
+
+
+def _flagged(row) -> str:
+    return f"{row.measure} ({row.label})" if row.label else row.measure
+
+
+def verdict(right: dict[str, Marks]) -> list[str]:
+    """Did the synthetic pairs help, against the same prompt without them? And what does as well or better with less?"""
+    n, ours = len(right[OURS]), right[OURS]
+    gain, low, high = difference(ours, right[PLAIN])
+    apart = f"{100 * gain:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {n} held-out pairs, one seed)"
+    said = ("The synthetic pairs helped" if low > 0 else "The synthetic pairs did harm" if high < 0 else
+            "Whether the synthetic pairs helped cannot be told")  # fmt: skip
+    lines = [f"{said}: {apart}, against prompt tuning on the real pairs alone."]
+    simpler = {name: marks for name, marks in right.items() if name != OURS and "synthetic" not in name}
+    best = max(simpler, key=lambda name: simpler[name].mean())
+    if simpler[best].mean() >= ours.mean():
+        gain, low, high = difference(simpler[best], ours)
+        lines.append(f"Use “{best}” instead: {100 * gain:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+                     f"{'' if low > 0 else ', which is no worse as far as can be told, and simpler'}.")  # fmt: skip
+    elif low <= 0:
+        lines.append("Label more pairs, above all to hold out: that is what would decide it.")
+    chance = difference(ours, right[MAJORITY])
+    if chance[1] <= 0:
+        lines.append("It is not shown to be better than always saying the most frequent label: do not use it as it is.")
+    return lines
+
+
+def difference(one: Marks, other: Marks, n: int = 4000) -> tuple[float, float, float]:
+    """Of two shares of the same rows, with the percentile interval of a paired bootstrap over the rows."""
+    apart = one.astype(float) - other.astype(float)
+    drawn = np.random.default_rng(0).choice(apart, (n, len(apart))).mean(1)
+    return float(apart.mean()), *map(float, np.percentile(drawn, [2.5, 97.5]))
+
+
+def _line(name: str, marks: Marks) -> dict[str, Any]:
+    low, high = proportion_confint(int(marks.sum()), len(marks), method="wilson")
+    return {"method": name, "accuracy": float(marks.mean()), "low": float(low), "high": float(high), "n": len(marks)}
+
+
+def _audit(profile: Profile, task: str, synthetic: pd.DataFrame, seed: int) -> report.Audit:
+    """Against the user's other labelled pairs where there are plenty of each label."""
+    rows = TaskRows(profiles.load_task(task), profile)
+    (train, dev), pool = rows.few_shot(seed), rows.pool()
+    real = pool if pool["label"].value_counts().min() >= PLENTY else None
+    return report.audit(synthetic, real, test=rows.test(), few_shot=train, dev=dev, seed=seed)
+
+
+def _copied(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    target.mkdir(exist_ok=True)
+    for name in names:
+        with artifacts.replacing(target / name) as part:
+            shutil.copyfile(source / name, part)
+
+
+def _card(folder: Path, profile: Profile, about: dict[str, Any]) -> str:
+    """The model card: what it is, how it was made, how good it is, how to use it, what it is not."""
+    first, second = about["options"]["text"]
+    red = "".join(f"- {line}\n" for line in about["red"]) or "- no red flag\n"
+    lines = "\n".join(f"    {line}" for line in about["lines"])
+    random = "\n**Random model.** Its answers mean nothing.\n" if profile.random_models else ""
+    base = "" if profile.classifier.is_tiny else f"base_model: {profile.classifier.model}\n"
+    return f"""---
+library_name: peft
+{base}tags: [prompt-tuning, text-classification, synthetic]
+---
+
+# {folder.name}: which label does a pair of texts get?
+{random}
+A soft prompt for a frozen {profile.classifier.model}, tuned on {profile.shots} labelled pairs per label and on
+{profile.generation.per_class} synthetic ones per label, with gradient surgery (Guo et al., COLM 2024), by `dawgen fit`.
+
+```python
+from dawgen_core.app.fitted import Fitted
+
+classifier = Fitted.load("{folder.name}")  # this folder
+print(classifier.predict([("a {first}", "a {second}")]))
+```
+
+From the shell: `dawgen predict {folder.name} new.csv`. `prompt/` is in PEFT's own format: the text goes into the template
+below, `[MASK]` is T5's first sentinel, and the classes are scored by the label words at that place.
+
+## How it was made
+
+{lines}
+
+## How good it is
+
+{_table(about, "github")}
+
+{" ".join(about["verdict"])}
+
+## What is wrong with its synthetic pairs
+
+{red}
+[report.html](report.html) shows all figures and the pairs themselves.
+
+## Limits
+
+- Measured on held-out pairs of the same file, with one seed: other text, other answers.
+- Probabilities are not calibrated.
+- What the models and the pairs carry of error and prejudice, the classifier carries on.
+"""
