@@ -44,7 +44,8 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--words", nargs="+", metavar="LABEL=WORD", help="label words; else they are proposed")
     parser.add_argument("--shots", type=int, default=16, metavar="N", help="pairs of a label to tune on (%(default)s)")
     parser.add_argument("--per-class", type=int, metavar="N", help="synthetic pairs of a label (the profile's)")
-    parser.add_argument("--seed", type=int, default=13, metavar="N", help="of random choices (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how often all is tuned (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=13, metavar="N", help="the first seed (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder (default: runs/own/NAME-OF-FILE)")
     parser.add_argument("--again", action="store_true", help="start over where the folder holds another run")
     parser.add_argument("--check", action="store_true", help="say what was read and is proposed, and stop")
@@ -58,7 +59,8 @@ def _fit(options: argparse.Namespace) -> int:
     words = dict(part.partition("=")[::2] for part in options.words or []) or None
     if words and not all(words.values()):
         raise ValueError(f"--words: expected LABEL=WORD, found {' '.join(options.words)}")
-    names = ("test", "sentences", "profile", "classifier", "generator", "out", "shots", "per_class", "seed", "template")
+    names = ("test", "sentences", "profile", "classifier", "generator", "out", "shots", "per_class", "seed", "seeds",
+             "template")  # fmt: skip
     chosen = {name: getattr(options, name) for name in names} | {"words": words}
     given = options.file, tuple(options.text), options.label
     if options.check:

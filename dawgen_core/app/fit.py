@@ -7,6 +7,7 @@
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,24 +68,28 @@ def proposed(
     file: str | Path, text: tuple[str, str] = ("sentence1", "sentence2"), label: str = "label", *,
     test: str | Path | None = None, sentences: str | Path | None = None, profile: str = "pocket",
     classifier: str | None = None, generator: str | None = None, out: str | Path | None = None, shots: int = 16,
-    per_class: int | None = None, seed: int = 13, words: dict[str, str] | None = None, template: str | None = None,
+    per_class: int | None = None, seed: int = 13, seeds: int = 3, words: dict[str, str] | None = None,
+    template: str | None = None,
 ) -> Proposal:  # fmt: skip
     """Reads and checks the pairs, splits them and proposes texts; writes nothing.
 
     text: the columns of both sentences. test: pairs to hold out instead of a quarter. sentences: a text file of first
     sentences, one a line (else the generator writes both where there are too few). profile: whose models and settings.
-    classifier, generator: other models, a hub id or a folder. words: label -> label word; template: with {first}, {second},
-    [MASK]. Errors: TaskError, ParamsError, BackboneError.
+    classifier, generator: other models, a hub id or a folder. seed: of the split; seeds: how often all is tuned, from
+    this seed on. words: label -> label word; template: with {first}, {second}, [MASK].
+    Errors: TaskError, ParamsError, BackboneError.
     """
     given = {"text": list(text), "label": label, "profile": profile, "classifier": classifier, "generator": generator,
-             "shots": shots, "per_class": per_class, "seed": seed, "words": words, "template": template}  # fmt: skip
+             "shots": shots, "per_class": per_class, "seed": seed, "seeds": seeds, "words": words,
+             "template": template}  # fmt: skip
     file, read = Path(file), {"file": file, "test": test, "sentences": sentences}
     read = {name: Path(path) for name, path in read.items() if path}
     for path in read.values():
         if not path.is_file():
             raise TaskError(f"expected a file at {path}, found none")
-    if shots < 1 or (per_class is not None and per_class < 1):
-        raise ParamsError(f"expected shots and pairs per class of 1 or more, found {shots} and {per_class}")
+    for name, value in (("--shots", shots), ("--per-class", per_class), ("--seeds", seeds)):
+        if value is not None and value < 1:
+            raise ParamsError(f"{name}: expected 1 or more, found {value}")
     folder = (Path(out) if out else ROOT / "runs" / "own" / _name(file.name.partition(".")[0])).resolve()
     if _name(folder.name) != folder.name:
         raise ParamsError(f"--out: expected a folder named in letters, digits, _ and -, found {folder.name!r}")
@@ -100,7 +105,8 @@ def proposed(
     if both and sentences:
         both, per_class = False, max(1, int(len(firsts) / FIRSTS_PER_ROW))
     task = _task(folder.name, mine, base, both, file.name, words, template)
-    values = _profile(folder.name, base, profile, parts, per_class, seed, f"{len(mine.rows)} pairs of {file.name}")
+    about = f"{len(mine.rows)} pairs of {file.name}"
+    values = _profile(folder.name, base, profile, parts, per_class, range(seed, seed + seeds), about)
     values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
     lines = _lines(mine, parts, task, base, both, per_class, file.name)
@@ -111,7 +117,7 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     """Writes the run folder, whole or not at all; one that was made from the same pairs and options stays as it is.
 
     Errors: ParamsError for a folder of other pairs, of other options, or of something else; TaskError."""
-    folder, seed = plan.folder, plan.values["seeds"][0]
+    folder = plan.folder
     if (folder / "fit.json").is_file():
         if not (changed := _changed(artifacts.read_json(folder / "fit.json", made_by="dawgen fit"), plan.asked)):
             return
@@ -124,8 +130,9 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     train, dev, test, rest = plan.parts.train, plan.parts.dev, plan.parts.test, plan.parts.rest
-    for name, rows in (("train", train), ("dev", dev)):
-        _write_rows(draft / "rows" / f"few_shot-{seed}-{name}.jsonl", rows)
+    for seed in plan.values["seeds"]:  # the same rows for each
+        _write_rows(draft / "rows" / f"few_shot-{seed}-train.jsonl", train)
+        _write_rows(draft / "rows" / f"few_shot-{seed}-dev.jsonl", dev)
     _write_rows(draft / "rows" / "pool.jsonl", pd.concat([train, dev, rest]))
     _write_rows(draft / "rows" / "test.jsonl", test)
     _write_text(draft / "rows" / "sentences.txt", "".join(f"{line}\n" for line in plan.firsts))
@@ -188,14 +195,14 @@ def _task(
             "reject_containing": ["\n"], "sources": {"local": rows}}  # fmt: skip
 
 
-def _profile(name: str, base: Profile, base_name: str, parts: own.Split, per_class: int, seed: int, about: str) -> dict:
+def _profile(name: str, base: Profile, base_name: str, parts: own.Split, per_class: int, seeds: range, about: str) -> dict:
     """The base profile with what is the user's in place of its tasks and rows."""
     shots, enough = len(parts.train) // parts.train["label"].nunique(), len(parts.dev) >= len(parts.train)
     tuning = {"strategies": STRATEGIES} | ({} if enough else {"eval_every": base.prompt_tuning.steps})  # the last is kept
     nothing = {key: dict.fromkeys(getattr(base, key)) for key in ("extra_synthetic", "transfer_from", "first_seeds")}
     methods = dict.fromkeys(base.methods) | {key: base.methods.get(key, DEFAULTS[key]) for key in KEPT}
     return {"extends": base_name, "profile": name, "about": about, "source": "local", "data_dir": "rows", "tasks": [name],
-            "seeds": [seed], "seeds_per_job": 1, "shots": shots, "ready_made_splits": "use", "test_rows": None,
+            "seeds": list(seeds), "seeds_per_job": len(seeds), "shots": shots, "ready_made_splits": "use", "test_rows": None,
             "generator_tuning": {"kinds": ["dawgen"]}, "generation": {"per_class": per_class, "curation": None},
             "prompt_tuning": tuning, "methods": methods, **nothing}  # fmt: skip
 
@@ -225,24 +232,34 @@ def _warnings(mine: own.Own, base: Profile) -> list[str]:
     """What a user must not find out afterwards."""
     if base.classifier.is_tiny:
         return ["warning      the models are tiny and random: nothing but plumbing"]
-    texts = [*mine.rows["sentence1"], *mine.rows["sentence2"]]
-    tokenizer = pretrained.load_tokenizer(base.classifier)
-    said = {word for text in texts for word in text.split()}
-    unknown = {word for word in said if tokenizer.unk_token_id in tokenizer(word, add_special_tokens=False)["input_ids"]}
-    share = sum(word in unknown for text in texts for word in text.split()) / sum(len(text.split()) for text in texts)
-    if share <= 0.05:
+    said = Counter(word for column in own.COLUMNS[:2] for text in mine.rows[column] for word in text.split())
+    tokenizer, pocket = pretrained.load_tokenizer(base.classifier), base.classifier.model.startswith("dawgen_core/pocket/")
+    ids = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in said}
+    unknown = sum(n for word, n in said.items() if tokenizer.unk_token_id in ids[word] or (pocket and len(ids[word]) > 1))
+    if unknown <= 0.05 * said.total():
         return []
-    why = " (an embedded model of a small made-up language; --profile paper reads English, on a GPU)"
-    return [f"warning      {share:.0%} of the words are unknown to {base.classifier.model}"
-            f"{why if base.source == 'pocket' else ''}: expect a guess"]  # fmt: skip
+    why = ", a model of a small made-up language (--profile paper reads English, on a GPU)" if pocket else ""
+    share = f"{unknown / said.total():.0%} of the words are unknown to {base.classifier.model}"
+    return [f"warning      {share}{why}: expect a guess"]
 
 
 def _write_rows(path: Path, rows: pd.DataFrame) -> None:
     _write_text(path, rows[own.COLUMNS].to_json(orient="records", lines=True, force_ascii=False))
 
 
+class _Lines(yaml.SafeDumper):
+    """Every text on one line, so that a mark can stand behind it."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        """In double quotes where a plain or single-quoted text would go over the line's end."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, '"' if not text.isprintable() else None)
+
+
+_Lines.add_representer(str, _Lines.represent_str)
+
+
 def _write_yaml(path: Path, values: dict, title: str) -> None:
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10**6, default_flow_style=None)
+    text = yaml.dump(values, Dumper=_Lines, sort_keys=False, width=10**9, default_flow_style=None)
     lines = [line if line.endswith(":") else f"{line}  # ours: dawgen fit" for line in text.splitlines()]
     _write_text(path, f"# {title}\n" + "\n".join(lines) + "\n")
 

@@ -13,7 +13,7 @@ from tabulate import tabulate
 from dawgen_core import artifacts
 from dawgen_core.app import receipts
 from dawgen_core.artifacts import NO_GENERATOR, Runs
-from dawgen_core.audit import page, report
+from dawgen_core.audit import page, report, statistics
 from dawgen_core.data import profiles
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.params import Profile
@@ -27,35 +27,37 @@ METHODS = {OURS: ("dawgen", "paired_surgery"), PLAIN: (NO_GENERATOR, "real"),
            "TF-IDF + logistic regression": (NO_GENERATOR, "tfidf_logistic")}  # fmt: skip
 MAJORITY = "always the most frequent label"
 PLENTY = 50  # labelled pairs per label from which they serve the audit as a reference
-Marks = NDArray[np.bool_]
+Marks = NDArray[np.bool_]  # [S, B]: seeds by held-out pairs, 1 where right
 
 
 def write(folder: Path) -> dict[str, Any]:
     """Report, cards, prompts and pairs into the run folder; what it says, as in fit.json."""
     profile = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
-    runs, seed = Runs.of(profile, str(folder.parent)), profile.seeds[0]
+    runs, first = Runs.of(profile, str(folder.parent)), profile.seeds[0]
     about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit")
-    conditions = {name: runs.condition(folder.name, seed, *key) for name, key in METHODS.items()}
-    results = {name: artifacts.verified(path, "condition") for name, path in conditions.items()}
-    predicted = {name: pd.read_parquet(path / "predictions.parquet") for name, path in conditions.items()}
-    right = {name: (f["predicted_best"] == f["label"]).to_numpy() for name, f in predicted.items()}
-    labels = predicted[OURS]["label"]
-    right[MAJORITY] = (labels == labels.value_counts().idxmax()).to_numpy()
+    right, folders = {}, {}
+    for name, key in METHODS.items():
+        folders[name] = [runs.condition(folder.name, seed, *key) for seed in profile.seeds]
+        results = [artifacts.verified(path, "condition") for path in folders[name]]
+        frames = [pd.read_parquet(path / "predictions.parquet") for path in folders[name]]
+        right[name] = np.stack([(frame["predicted_best"] == frame["label"]).to_numpy() for frame in frames])
+    labels, weights = frames[0]["label"], results[0]["inputs"]["weights"]
+    right[MAJORITY] = np.tile(labels == labels.value_counts().idxmax(), (len(profile.seeds), 1))
     table = pd.DataFrame([_line(name, marks) for name, marks in right.items()])
     for name, part in ((OURS, "prompt"), (PLAIN, "prompt_real")):
-        _copied(conditions[name], folder / part, ("adapter_model.safetensors", "adapter_config.json"))
-    synthetic = runs.synthetic(folder.name, seed, "dawgen")
+        _copied(folders[name][0], folder / part, ("adapter_model.safetensors", "adapter_config.json"))
+    synthetic = runs.synthetic(folder.name, first, "dawgen")
     _copied(synthetic, folder / "synthetic", ("synthetic.parquet", "README.md"))
-    audited = _audit(profile, folder.name, pd.read_parquet(synthetic / "synthetic.parquet"), seed)
+    audited = _audit(profile, folder.name, pd.read_parquet(synthetic / "synthetic.parquet"), first)
     red = [f"{_flagged(row)}: {row.value:.1%}" if row.unit == "share" else _flagged(row)
            for row in audited.red.itertuples()]  # fmt: skip
-    about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": results[OURS]["inputs"]["weights"],
+    about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": weights,
               "red": red, "commit": receipts.commit()}  # fmt: skip
     card = _card(folder, profile, about)
     with artifacts.replacing(folder / "README.md") as part:
         part.write_text(card, encoding="utf-8")
     named = {"task": folder.name, "source": "DawGen"}
-    examples = audited.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed=seed)
+    examples = audited.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed=first)
     examples["label"] = examples["label"].map(about["names"])
     measures = audited.measures.assign(**named)
     measures["label"] = measures["label"].map(lambda name: about["names"].get(name, name))
@@ -74,7 +76,8 @@ def text(about: dict[str, Any]) -> str:
 def _table(about: dict[str, Any], form: str) -> str:
     lines = [[line["method"], f"{line['accuracy']:.1%}", f"{line['low']:.1%} to {line['high']:.1%}"]
              for line in about["results"]]  # fmt: skip
-    heads = ["method", f"right of {about['results'][0]['n']} held out", "95 % interval"]
+    n, n_seeds = about["results"][0]["n"], about["results"][0]["seeds"]
+    heads = ["method", f"right of {n} held out{f', mean of {n_seeds} seeds' if n_seeds > 1 else ''}", "95 % interval"]
     return tabulate(lines, heads, form, disable_numparse=True)
 
 
@@ -84,12 +87,16 @@ def _flagged(row) -> str:
 
 def verdict(right: dict[str, Marks]) -> list[str]:
     """Did the synthetic pairs help, against the same prompt without them? And what does as well or better with less?"""
-    n, ours = len(right[OURS]), right[OURS]
-    gain, low, high = difference(ours, right[PLAIN])
-    apart = f"{100 * gain:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {n} held-out pairs, one seed)"
+    ours = right[OURS]
+    (gain, low, high), (n_seeds, n) = difference(ours, right[PLAIN]), ours.shape
+    seeds = f"{n_seeds} seeds" if n_seeds > 1 else "one seed: another may say otherwise"
+    apart = f"{100 * gain:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {n} held-out pairs, {seeds})"
     said = ("The synthetic pairs helped" if low > 0 else "The synthetic pairs did harm" if high < 0 else
             "Whether the synthetic pairs helped cannot be told")  # fmt: skip
     lines = [f"{said}: {apart}, against prompt tuning on the real pairs alone."]
+    if difference(ours, right[MAJORITY])[1] <= 0:
+        return [*lines, "It is not shown to be better than always saying the most frequent label: do not use it as it is; "
+                        "label more pairs, above all to hold out."]  # fmt: skip
     simpler = {name: marks for name, marks in right.items() if name != OURS and "synthetic" not in name}
     best = max(simpler, key=lambda name: simpler[name].mean())
     if simpler[best].mean() >= ours.mean():
@@ -98,22 +105,32 @@ def verdict(right: dict[str, Marks]) -> list[str]:
                      f"{'' if low > 0 else ', which is no worse as far as can be told, and simpler'}.")  # fmt: skip
     elif low <= 0:
         lines.append("Label more pairs, above all to hold out: that is what would decide it.")
-    chance = difference(ours, right[MAJORITY])
-    if chance[1] <= 0:
-        lines.append("It is not shown to be better than always saying the most frequent label: do not use it as it is.")
     return lines
 
 
-def difference(one: Marks, other: Marks, n: int = 4000) -> tuple[float, float, float]:
-    """Of two shares of the same rows, with the percentile interval of a paired bootstrap over the rows."""
+def difference(one: Marks, other: Marks) -> tuple[float, float, float]:
+    """Of two shares of the same rows: `statistics.bootstrap` over seeds and rows; over the rows alone where there is one
+    seed."""
     apart = one.astype(float) - other.astype(float)
-    drawn = np.random.default_rng(0).choice(apart, (n, len(apart))).mean(1)
-    return float(apart.mean()), *map(float, np.percentile(drawn, [2.5, 97.5]))
+    if len(apart) > 1:
+        interval = statistics.bootstrap([apart])
+    else:
+        drawn = np.random.default_rng(0).choice(apart[0], (4000, apart.shape[1])).mean(1)
+        interval = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.clip(interval, -1, 1)
+    return float(apart.mean()), float(low), float(high)
 
 
 def _line(name: str, marks: Marks) -> dict[str, Any]:
-    low, high = proportion_confint(int(marks.sum()), len(marks), method="wilson")
-    return {"method": name, "accuracy": float(marks.mean()), "low": float(low), "high": float(high), "n": len(marks)}
+    """Wilson's interval for one set of answers; for several seeds that of `difference`, from nothing."""
+    n_seeds, n = marks.shape
+    if n_seeds == 1 or (marks == marks[0]).all():
+        low, high = proportion_confint(int(marks[0].sum()), n, method="wilson")
+    else:
+        _, low, high = difference(marks, np.zeros_like(marks))
+    mean = float(marks.mean())
+    low, high = max(0.0, min(float(low), mean)), min(1.0, max(float(high), mean))  # Wilson's ends may miss 0 or 1 by rounding
+    return {"method": name, "accuracy": mean, "low": low, "high": high, "n": n, "seeds": n_seeds}
 
 
 def _audit(profile: Profile, task: str, synthetic: pd.DataFrame, seed: int) -> report.Audit:
@@ -133,7 +150,6 @@ def _copied(source: Path, target: Path, names: tuple[str, ...]) -> None:
 
 def _card(folder: Path, profile: Profile, about: dict[str, Any]) -> str:
     """The model card: what it is, how it was made, how good it is, how to use it, what it is not."""
-    first, second = about["options"]["text"]
     red = "".join(f"- {line}\n" for line in about["red"]) or "- no red flag\n"
     lines = "\n".join(f"    {line}" for line in about["lines"])
     random = "\n**Random model.** Its answers mean nothing.\n" if profile.random_models else ""
@@ -152,7 +168,7 @@ A soft prompt for a frozen {profile.classifier.model}, tuned on {profile.shots} 
 from dawgen_core.app.fitted import Fitted
 
 classifier = Fitted.load("{folder.name}")  # this folder
-print(classifier.predict([("a {first}", "a {second}")]))
+print(classifier.predict([("one text", "another text")]))
 ```
 
 From the shell: `dawgen predict {folder.name} new.csv`. `prompt/` is in PEFT's own format: the text goes into the template
@@ -175,7 +191,7 @@ below, `[MASK]` is T5's first sentinel, and the classes are scored by the label 
 
 ## Limits
 
-- Measured on held-out pairs of the same file, with one seed: other text, other answers.
+- Measured on held-out pairs of the same file: other text, other answers. The prompt here is that of the first seed.
 - Probabilities are not calibrated.
 - What the models and the pairs carry of error and prejudice, the classifier carries on.
 """

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from dawgen_core import artifacts, tuning
 from dawgen_core.backbones import Classifier, word_id
 from dawgen_core.data import adapters, encoding, files, pretrained, profiles
+from dawgen_core.data.rows import TaskRows
 from dawgen_core.data.sources import TaskFile
 from dawgen_core.params import Profile
 from dawgen_core.tasks import TaskError
@@ -43,7 +44,7 @@ class Fitted:
             raise artifacts.ArtifactError(f"{folder}: expected a finished run, found one under way; run `dawgen fit` again")
         study = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
         task = profiles.load_task(folder.name)
-        texts = artifacts.read_json(folder / "prompt" / "vocabulary.json", made_by="") if study.classifier.is_tiny else ()
+        texts = TaskRows(task, study).vocabulary() if study.classifier.is_tiny else ()
         classifier = pretrained.load_classifier(study.classifier, study.compute, texts)
         if classifier.weights_digest() != about["weights"]:
             raise artifacts.ArtifactError(f"{folder}: expected the model that its prompt was tuned for "

@@ -1,0 +1,238 @@
+"""Somebody's own pairs: what is refused and how it is said, the split, the proposed texts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dawgen_core.app import fit, fit_report
+from dawgen_core.data import own, pretrained, profiles
+from dawgen_core.tasks import TaskError
+
+TEXT = ("a", "b")
+
+
+def table(n: int = 16, labels: tuple[str, ...] = ("same", "different"), seed: int = 0) -> pd.DataFrame:
+    """n pairs of each label, all of different words."""
+    random, rows = np.random.default_rng(seed), []
+    for label in labels:
+        for _ in range(n):
+            texts = [" ".join(f"w{i}" for i in random.integers(10**6, size=6)) for _ in range(2)]
+            rows.append((*texts, label))
+    return pd.DataFrame(rows, columns=["a", "b", "y"])
+
+
+@pytest.fixture
+def read(tmp_path):
+    """The file of a frame, read."""
+
+    def read(frame: pd.DataFrame, **options) -> own.Own:
+        path = tmp_path / "pairs.csv"
+        frame.to_csv(path, index=False)
+        return own.read(path, TEXT, "y", **options)
+
+    return read
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_rows_and_plain_label_names(read):
+    found = read(table(8, ("ja / nein", "Straße", "日本", "ja  nein")))
+    assert list(found.names) == ["Strae", "ja_nein", "ja_nein_2", "label_3"] and len(found.rows) == 32
+    assert sorted(found.names.values()) == ["Straße", "ja / nein", "ja nein", "日本"]
+    assert set(found.rows["label"]) == set(found.names) and found.remarks == []
+
+
+def test_pairs_stand_once_and_never_under_two_labels(read):
+    frame = table(10)
+    frame = pd.concat([frame, frame.head(2), frame.iloc[[5]].assign(a=lambda f: f["a"].str.upper() + " !")])
+    frame = pd.concat([frame, frame.iloc[[11]].assign(y="same")], ignore_index=True)
+    found = read(frame)
+    assert len(found.rows) == 20 - 1 and not found.rows.duplicated().any()
+    assert found.remarks == ["2 rows are left out: their pair stands under more than one label",
+                             "3 rows are left out: their pair stands there before"]  # fmt: skip
+
+
+def test_a_wrong_encoding_is_noticed(read):
+    frame = table(8)
+    frame.loc[[0, 3], "a"] += " cafÃ©"
+    frame.loc[4, "b"] += " \ufffd"
+    assert read(frame).remarks[0].startswith("3 texts look as if they were read in a wrong encoding once")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda f: f.rename(columns={"b": "c"}), "expected the columns a, b, y, found no b among a, c, y; use --text and"),
+    (lambda f: f.assign(a=f["a"].where(f.index != 3, " ")), r"text in column a, found none in 1 of 32 rows \(row 4,"),
+    (lambda f: f.assign(y=f["y"].where(f.index != 0, "")), r"text in column y, found none in 1 of 32 rows \(row 1,"),
+    (lambda f: f.assign(y=f["y"].where(f.index != 0, "Same")), "expected labels that differ by more than case and spaces, "
+     r"found 'Same' \(1 rows\) and 'same' \(15 rows\); make them one"),
+    (lambda f: f.assign(y="same"), "expected 2 to 20 different labels, found 1 .*is --label the right column"),
+    (lambda f: f.assign(y=f["a"]), "expected 2 to 20 different labels, found 32 "),
+    (lambda f: f.head(0), "found no a, b, y among no rows"),
+])  # fmt: skip
+def test_what_is_wrong_is_named(read, change, message):
+    with pytest.raises(TaskError, match=message):
+        read(change(table()))
+
+
+def test_other_rows_must_have_the_same_labels(read):
+    names = read(table()).names
+    assert read(table(2, seed=1), names=names).names == names
+    with pytest.raises(TaskError, match="expected the labels different, same, found other"):
+        read(table(2, ("same", "other")), names=names)
+    with pytest.raises(TaskError, match="expected three different columns, found --text a a --label y"):
+        own.read("x.csv", ("a", "a"), "y")
+
+
+# ---------------------------------------------------------------- the split
+
+
+@pytest.mark.parametrize(("n", "train", "dev", "test", "rest"), [
+    (8, 5, 1, 2, 0), (16, 10, 2, 4, 0), (40, 16, 5, 10, 9), (43, 16, 16, 11, 0), (100, 16, 16, 25, 43),
+])  # fmt: skip
+def test_how_many_rows_of_a_label_go_where(read, n, train, dev, test, rest):
+    parts = own.split(read(table(n)), 16, seed=0)
+    counts = {name: getattr(parts, name)["label"].value_counts() for name in ("train", "dev", "test", "rest")}
+    assert {name: set(found) or {0} for name, found in counts.items()} == {
+        "train": {train}, "dev": {dev}, "test": {test}, "rest": {rest}}  # fmt: skip
+    whole = pd.concat([parts.train, parts.dev, parts.test, parts.rest])
+    assert len(whole) == 2 * n and not whole.duplicated().any()
+
+
+def test_the_split_is_seeded_and_few_rows_are_refused(read):
+    rows = read(table(30))
+    one, same, other = (own.split(rows, 16, seed=seed) for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(one.train, same.train)
+    assert not one.train.equals(other.train)
+    with pytest.raises(TaskError, match="expected at least 8 different pairs of every label, found 7 of 'different'"):
+        own.split(read(table(7)), 16, seed=0)
+
+
+def test_at_most_a_thousand_rows_are_held_out_in_the_file_s_proportions(read):
+    frame = pd.concat([table(6000, ("same",)), table(2000, ("different",), seed=1)])
+    counts = own.split(read(frame), 16, seed=0).test["label"].value_counts()
+    assert counts.to_dict() == {"same": 750, "different": 250}
+
+
+def test_given_test_rows_are_held_out_less_what_is_tuned_on(read):
+    rows = read(table(16))
+    train = own.split(rows, 16, 0, read(table(4, seed=9), names=rows.names)).train
+    leaked = train.head(3).assign(sentence2=lambda f: f["sentence2"].str.upper())
+    test = own.Own(pd.concat([read(table(4, seed=9), names=rows.names).rows, leaked]), rows.names)
+    parts = own.split(rows, 16, 0, test)
+    assert len(parts.test) == 8 and len(parts.train) == 2 * 14 and len(parts.dev) == 4
+    assert rows.remarks == ["3 held-out rows are left out: they stand among the others, or nearly"]
+
+
+# ---------------------------------------------------------------- texts
+
+
+def texts(read, profile: str, *labels: str, both: bool = False, words=None):
+    found, study = read(table(8, labels)), profiles.load_profile(profile)
+    tokenizer = None if study.classifier.is_tiny or profile == "paper" else pretrained.load_tokenizer(study.classifier)
+    return own.classifier_texts(found, study, tokenizer, words), *own.generator_texts(found, study, both)
+
+
+def test_labels_that_say_what_the_task_is_get_its_texts(read):
+    classifier, generator, decoding = texts(read, "paper", "Not duplicate", "Duplicate")
+    assert classifier.verbalizer == {"Duplicate": "yes", "Not_duplicate": "no"} and "equivalent" in classifier.template
+    assert generator.prefix["Not_duplicate"].startswith("Sentence 1 is different from") and generator.mode == "given_first"
+    assert decoding["Not_duplicate"].repetition_penalty == 1.5
+    classifier, generator, _ = texts(read, "pocket", "contradiction", "neutral", "entailment")
+    assert classifier.verbalizer == {"contradiction": "no", "entailment": "yes", "neutral": "neutral"}
+    assert generator.prefix["neutral"] == "furthermore :" and classifier.hand is None
+
+
+def test_other_labels_get_words_of_the_classifier_each_its_own(read):
+    classifier, generator, _ = texts(read, "pocket", "0", "1")
+    assert classifier.verbalizer == {"0": "no", "1": "yes"} and len(set(generator.prefix.values())) == 2
+    classifier, _, _ = texts(read, "pocket", *(f"topic {i}" for i in range(12)))
+    assert len(set(classifier.verbalizer.values())) == 12
+    classifier, _, _ = texts(read, "pocket", "0", "1", words={"1": "same"})
+    assert classifier.verbalizer == {"0": "no", "1": "same"}
+    with pytest.raises(TaskError, match="--words: expected labels of 0, 1, found 2"):
+        texts(read, "pocket", "0", "1", words={"2": "same"})
+
+
+def test_a_generator_of_both_sentences_is_not_greedy(read):
+    for profile in ("paper", "pocket"):
+        _, generator, decoding = texts(read, profile, "same", "different", both=True)
+        assert generator.mode == "both" and all(rule.temperature > 0 for rule in decoding.values())
+
+
+# ---------------------------------------------------------------- what is proposed, what is said
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "my pairs.csv"
+    table(16).to_csv(path, index=False)
+    return path
+
+
+def test_a_proposal_writes_nothing_and_a_folder_is_written_once(pairs, tmp_path):
+    options = {"profile": "smoke", "out": tmp_path / "run", "per_class": 24}
+    plan = fit.proposed(pairs, TEXT, "y", **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["my pairs.csv"]
+    assert plan.values["shots"] == 10 and plan.values["prompt_tuning"]["eval_every"] == 24
+    assert plan.lines[0] == "pairs        32 of my pairs.csv (different 16, same 16)"
+    assert plan.lines[-1] == "warning      the models are tiny and random: nothing but plumbing"
+    fit.set_up(plan)
+    before = {path: path.stat().st_mtime_ns for path in plan.folder.rglob("*")}
+    fit.set_up(fit.proposed(pairs, TEXT, "y", **options))
+    assert before == {path: path.stat().st_mtime_ns for path in plan.folder.rglob("*")}
+    study, task = profiles.load_profile(str(plan.folder / "run.yaml")), profiles.load_task("run")
+    assert study.source == "local" and study.data_dir == str(plan.folder / "rows") and task.reject_containing == ["\n"]
+    with pytest.raises(ValueError, match="made from, found other per_class; choose another --out, or --again"):
+        fit.set_up(fit.proposed(pairs, TEXT, "y", **options | {"per_class": 23}))
+    table(17).to_csv(pairs, index=False)
+    with pytest.raises(ValueError, match="found other contents of file; choose"):
+        fit.set_up(fit.proposed(pairs, TEXT, "y", **options))
+    fit.set_up(fit.proposed(pairs, TEXT, "y", **options), again=True)
+
+
+def test_a_folder_of_something_else_is_not_touched(pairs, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    plan = fit.proposed(pairs, TEXT, "y", profile="smoke", out=tmp_path / "mine")
+    for again in (False, True):
+        with pytest.raises(ValueError, match="expected a new folder or one that `dawgen fit` made"):
+            fit.set_up(plan, again=again)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"shots": 0}, "--shots: expected 1 or more, found 0"), ({"seeds": 0}, "--seeds: expected 1 or more"),
+    ({"per_class": -1}, "--per-class: expected 1 or more"), ({"profile": "papper"}, "papper.yaml, found none; known here"),
+    ({"out": "/tmp/a b"}, "--out: expected a folder named in letters"), ({"test": "no.csv"}, "expected a file at no.csv"),
+    ({"template": "{first} [MASK]"}, "template: expected {first}, {second} and"),
+])  # fmt: skip
+def test_wrong_options_are_named(pairs, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit.set_up(fit.proposed(pairs, TEXT, "y", **{"profile": "smoke", "out": tmp_path / "run"} | options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_that_pocket_models_do_not_know_are_a_warning(pairs):
+    said = "warning      100% of the words are unknown to dawgen_core/pocket"
+    assert fit.proposed(pairs, TEXT, "y").lines[-1].startswith(said)
+
+
+def marks(**shares: float) -> dict[str, np.ndarray]:
+    """Answers of ten seeds to 100 pairs; the first ones are right."""
+    known = dict.fromkeys([*fit_report.METHODS, fit_report.MAJORITY], 0.5) | {
+        {"ours": fit_report.OURS, "plain": fit_report.PLAIN}[name]: share for name, share in shares.items()}  # fmt: skip
+    return {name: np.tile(np.arange(100) < 100 * share, (10, 1)) for name, share in known.items()}
+
+
+def test_the_verdict_says_whether_it_helped_and_what_to_use_instead():
+    helped = fit_report.verdict(marks(ours=0.9, plain=0.6))
+    assert helped[0].startswith("The synthetic pairs helped: +30.0 points") and len(helped) == 1
+    harmed = fit_report.verdict(marks(ours=0.75, plain=0.99))
+    assert harmed[0].startswith("The synthetic pairs did harm: -24.0 points")
+    assert harmed[1].startswith("Use “prompt tuning on the real pairs” instead: +24.0 points")
+    unknown = fit_report.verdict(marks(ours=0.9, plain=0.89))
+    assert unknown[0].startswith("Whether the synthetic pairs helped cannot be told: +1.0 points")
+    assert unknown[1].startswith("Label more pairs")
+    chance = fit_report.verdict(marks(ours=0.51, plain=0.4))
+    assert chance[-1].startswith("It is not shown to be better than always saying the most frequent label")
