@@ -129,7 +129,7 @@ def _line(name: str, marks: Marks) -> dict[str, Any]:
     else:
         _, low, high = difference(marks, np.zeros_like(marks))
     mean = float(marks.mean())
-    low, high = max(0.0, min(float(low), mean)), min(1.0, max(float(high), mean))  # Wilson's ends may miss 0 or 1 by rounding
+    low, high = max(0.0, min(float(low), mean)), min(1.0, max(float(high), mean))  # rounding at 0 and 1
     return {"method": name, "accuracy": mean, "low": low, "high": high, "n": n, "seeds": n_seeds}
 
 

@@ -107,9 +107,20 @@ def test_only_public_names(notebook):
 
 
 @each_notebook
-def test_reading_aloud_then_the_receipt_last(notebook):
-    assert prose(notebook)[-2].startswith("## Reading aloud") and "For discussion" in code(notebook)[-2]
+def test_reading_aloud_then_exercises_if_any_then_the_receipt_last(notebook):
+    heads = [source.splitlines()[0] for source in prose(notebook) if source.startswith("## ")]
+    assert [head for head in heads if head != "## Exercises"][-2:] == ["## Reading aloud", "## Receipt"]
+    (aloud,) = [i for i, cell in enumerate(notebook.cells) if cell.source.startswith("## Reading aloud")]
+    assert "For discussion" in notebook.cells[aloud + 1].source
     assert prose(notebook)[-1].startswith("## Receipt") and "receipt.close(" in code(notebook)[-1]
+
+
+@each_notebook
+def test_exercises_have_folded_solutions_that_run(notebook):
+    solved = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    assert len(solved) == sum(source.count("<details><summary>Solution</summary>") for source in prose(notebook))
+    for cell in solved:
+        assert "assert " in cell.source and cell.metadata["jupyter"]["source_hidden"]
 
 
 @each_notebook

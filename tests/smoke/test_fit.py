@@ -87,7 +87,8 @@ def test_a_file_is_predicted_in_pieces(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(("content", "message"), [
     ("left,y\na,b\n", "expected the columns left and right, found no right among left, y"),
-    ("left,right\na,b\n,b\n", "row 2: expected text in column left, found ''"), ("left,right\n", "expected rows, found none"),
+    ("left,right\na,b\n,b\n", "row 2: expected text in column left, found ''"),
+    ("left,right\n", "expected rows, found none"),
 ])  # fmt: skip
 def test_wrong_rows_are_named_and_nothing_is_written(run, tmp_path, capsys, content, message):
     (tmp_path / "new.csv").write_text(content)
@@ -109,5 +110,6 @@ def test_real_pairs_go_through(task, tmp_path, monkeypatch):
     rows.to_csv(tmp_path / f"{task}.csv", index=False)
     rows.drop(columns="label").tail(30).to_csv(tmp_path / "new.csv", index=False)
     assert fitted(tmp_path / f"{task}.csv", tmp_path / task) == 0
-    assert cli.main(["predict", str(tmp_path / task), str(tmp_path / "new.csv"), "--out", str(tmp_path / "out.csv")]) == 0
+    out = str(tmp_path / "out.csv")
+    assert cli.main(["predict", str(tmp_path / task), str(tmp_path / "new.csv"), "--out", out]) == 0
     assert set(pd.read_csv(tmp_path / "out.csv")["predicted_label"]) <= set(rows["label"])
