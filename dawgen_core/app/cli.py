@@ -4,7 +4,7 @@ import argparse
 import sys
 import traceback
 
-from dawgen_core.app import cli_audit, cli_own
+from dawgen_core.app import cli_audit, cli_own, cli_studies
 from dawgen_core.app.reproduce import StoppedError
 from dawgen_core.artifacts import ArtifactError
 
@@ -12,6 +12,9 @@ COMMANDS = {
     "fit": (cli_own.fit_options, cli_own.FIT, "labelled pairs in, a classifier out"),
     "predict": (cli_own.predict_options, cli_own.PREDICT, "labels for new pairs"),
     "audit": (cli_audit.options_of, cli_audit.EXAMPLES, "what is wrong with labelled pairs?"),
+    "plan": (cli_studies.plan_options, cli_studies.PLAN, "jobs and costs of a profile, before it starts"),
+    "run": (cli_studies.run_options, cli_studies.RUN, "every notebook of a profile"),
+    "why": (cli_studies.why_options, cli_studies.WHY, "what a run is made of, and what is stale"),
 }
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from dawgen_core import artifacts, params
+from dawgen_core.app import stages
 from dawgen_core.app.reproduce import WALL
 from dawgen_core.beyond import sweeps
 from dawgen_core.data import profiles
@@ -32,6 +33,7 @@ def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
     manifest = {"profile": profile.profile, "about": profile.about, "random_models": profile.random_models,
                 "tasks": profile.tasks, "seeds": profile.seeds, "files": made, "conditions": n_conditions,
                 "commits": sorted(commits)}  # fmt: skip
+    manifest["stages"] = stages.measured(profile, runs).to_dict("records")
     if (runs.root / WALL).is_file():
         manifest["wall"] = artifacts.read_json(runs.root / WALL, made_by="")
     artifacts.write_json(target / profile.profile / "manifest.json", manifest)

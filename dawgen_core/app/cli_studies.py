@@ -1,0 +1,105 @@
+"""`dawgen plan`, `dawgen run` and `dawgen why`: options, and what they print."""
+
+import argparse
+import json
+from pathlib import Path
+
+PLAN = """\
+examples:
+  dawgen plan pocket
+  dawgen plan params/mine.yaml --cores 8
+"""
+RUN = """\
+examples:
+  dawgen run smoke                       # as `make reproduce PROFILE=smoke`
+  dawgen run paper --cores 8 --kernel my-gpu-kernel
+"""
+WHY = """\
+examples:
+  dawgen why pocket                      # what the run of a profile is made of, what is stale and why
+  dawgen why runs/own/pairs              # the same of a folder that `dawgen fit` made
+  dawgen why runs/pocket/pocket_mrpc/seed-13/dawgen/paired_surgery    # one result: all that went into it
+"""
+
+
+def plan_options(parser: argparse.ArgumentParser) -> None:
+    """Of `dawgen plan`."""
+    parser.description = "Says how many jobs a profile has and what they cost, from measured costs, before anything starts."
+    _profile(parser)
+    parser.set_defaults(run=_plan)
+
+
+def _profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile", metavar="PROFILE", help="a name of params/, or the path of a profile's file")
+    parser.add_argument("--cores", type=int, default=2, metavar="N", help="processor cores (default: %(default)s)")
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from dawgen_core.app import stages
+    from dawgen_core.data import profiles
+
+    study = profiles.load_profile(options.profile)
+    table, source = stages.planned(study, options.cores)
+    print(f"{study.profile}: {study.about}\n")
+    print(tabulate(table.fillna(""), list(table.columns), "simple", showindex=False, intfmt=","))
+    if "hours" in table:
+        hours, disk = table["hours"].sum(), table["disk (MiB)"].sum()
+        print(f"\nIn all {hours:.1f} hours on {options.cores} cores, {disk:,.0f} MiB on disk; {source}.")
+    else:
+        print(f"\nIn all {table['jobs'].sum()} jobs; {source}.")
+    return 0
+
+
+def run_options(parser: argparse.ArgumentParser) -> None:
+    """Of `dawgen run`."""
+    parser.description = "Runs every notebook of a profile in sequence, and goes on where a stopped run was."
+    _profile(parser)
+    parser.add_argument("--kernel", default="python3", metavar="NAME", help="the Jupyter kernel (default: %(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from dawgen_core.app import reproduce
+
+    if reproduce.reproduce(options.profile, options.cores, options.kernel, []):
+        raise reproduce.StoppedError("a notebook stopped, see above; the same command goes on where it was")
+    return 0
+
+
+def why_options(parser: argparse.ArgumentParser) -> None:
+    """Of `dawgen why`."""
+    parser.description = "Says what a run is made of and whether it is stale; exit code 1 when something has to be done again."
+    parser.add_argument("of", metavar="RUN", help="a profile, a folder that `dawgen fit` made, or that of one result")
+    parser.set_defaults(run=_why)
+
+
+def _why(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from dawgen_core.app import provenance
+    from dawgen_core.artifacts import Runs
+    from dawgen_core.data import profiles
+
+    folder = Path(options.of).resolve()
+    if (folder / "result.json").is_file():
+        print(json.dumps(provenance.one(folder), ensure_ascii=False, indent=1))
+        return 0
+    own = (folder / "fit.json").is_file()
+    study = profiles.load_profile(str(folder / f"{folder.name}.yaml") if own else options.of)
+    runs = Runs.of(study, str(folder.parent) if own else "runs")
+    table = provenance.results(runs.root)
+    if table.empty:
+        print(f"{runs.root}: nothing is made yet")
+        return 1
+    print(tabulate(table, list(table.columns), "simple", showindex=False, floatfmt=",.1f"), "\n")
+    wanted = (str(runs.index(folder.name, "04_prompt_tuning", study.seeds)),) if own else ()
+    name = str(folder / f"{folder.name}.yaml") if own else options.of
+    jobs = provenance.stale(name, str(folder.parent) if own else "runs", wanted)
+    for job, reason in jobs:
+        print(f"to do again: {job}: {reason}")
+    damaged = [line for line in table["damaged"] if line]
+    if not jobs and not damaged:
+        print("all is up to date: settings, rows, code and files are those that it was made from")
+    return int(bool(jobs or damaged))

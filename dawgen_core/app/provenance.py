@@ -1,0 +1,60 @@
+"""What a run is made of, and whether it is stale: results with their inputs, and jobs that the workflow would do again."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dawgen_core import artifacts, params
+from dawgen_core.artifacts import ArtifactError
+
+
+def results(folder: Path) -> pd.DataFrame:
+    """One line per kind of result below a folder: how many, made at which commits, core seconds, damaged ones by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("result.json")):
+        kind = artifacts.read_json(path, made_by="").get("kind", "?")
+        receipt = artifacts.read_json(path.with_name("receipt.json"), made_by="")
+        line = found.setdefault(kind, {"kind": kind, "results": 0, "seconds": 0.0, "commits": set(), "damaged": []})
+        line["results"] += 1
+        line["seconds"] += receipt["seconds"] * receipt.get("share", 1 / receipt.get("stack", 1))
+        line["commits"] |= {receipt["commit"]}
+        line["damaged"] += [str(path.parent.relative_to(folder))] if kind in artifacts.NOTEBOOKS and not _whole(path) else []
+    lines = [line | {name: ", ".join(sorted(line[name])) for name in ("commits", "damaged")} for line in found.values()]
+    return pd.DataFrame(lines).round(1)
+
+
+def _whole(path: Path) -> bool:
+    try:
+        return bool(artifacts.verified(path.parent, artifacts.read_json(path, made_by="")["kind"]))
+    except ArtifactError:
+        return False
+
+
+def one(folder: Path) -> dict[str, Any]:
+    """A single result: kind, inputs, figures, files and whether they are whole, receipt. Errors: ArtifactError."""
+    result = artifacts.read_json(folder / "result.json", made_by="")
+    return {"kind": result["kind"], "inputs": result["inputs"], "metrics": result["metrics"],
+            "files": sorted(result["outputs"]), "whole": _whole(folder / "result.json"),
+            "receipt": artifacts.read_json(folder / "receipt.json", made_by="")}  # fmt: skip
+
+
+def stale(profile: str, runs_dir: str = "runs", targets: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """(job, reason) of what the workflow would do now, from its own dry run; nothing where all is up to date.
+
+    Errors: RuntimeError when the dry run fails."""
+    command = [sys.executable, "-m", "snakemake", *targets, "-n", "--nolock", "--cores", "1",
+               "--config", f"profile={profile}", f"runs_dir={runs_dir}"]  # fmt: skip
+    done = subprocess.run(command, cwd=params.ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the workflow's dry run failed: {done.stderr.strip().splitlines()[-1:]}")
+    jobs = re.split(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE)
+    found = []
+    for name, body in zip(jobs[1::2], jobs[2::2], strict=True):
+        of, why = (re.search(rf"^    {key}: (.*)$", body, re.MULTILINE) for key in ("wildcards", "reason"))
+        if name != "all":
+            found.append((f"{name} {of[1]}" if of else name, why[1] if why else ""))
+    return found

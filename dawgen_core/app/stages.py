@@ -1,0 +1,76 @@
+"""What each notebook of a run took, and from it what another run is going to take."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from dawgen_core import artifacts, params
+from dawgen_core.artifacts import Runs
+from dawgen_core.audit.ledger import conditions
+from dawgen_core.data import profiles
+from dawgen_core.params import Profile
+
+MADE_BY = {"01_generator_tuning": "generator", "02_generation": "synthetic", "03_data_analysis": "audit",
+           "04_prompt_tuning": "condition", "05_tables": "tables"}  # fmt: skip
+
+
+def jobs(study: Profile) -> pd.DataFrame:
+    """notebook, jobs (one per task and group of seeds, or one in all), units (what its time grows with), their unit."""
+    n_groups, n_runs = len(study.tasks) * len(study.seed_groups()), len(study.tasks) * len(study.seeds)
+    n_kinds = len(study.generator_tuning.kinds)
+    n_sets = sum(len(study.kinds(task)) for task in study.tasks) * len(study.seeds)
+    n_conditions = sum(len(conditions(study, task, study.seeds)) for task in study.tasks)
+    lines = [("01_generator_tuning", n_groups, n_runs * n_kinds, "prompts"),
+             ("02_generation", n_groups, n_runs * n_kinds * study.generation.per_class, "pairs per class"),
+             ("03_data_analysis", 1, n_sets, "sets"), ("04_prompt_tuning", n_groups, n_conditions, "conditions"),
+             ("05_tables", 1, n_conditions, "conditions")]  # fmt: skip
+    return pd.DataFrame(lines, columns=["notebook", "jobs", "units", "unit"])
+
+
+def measured(study: Profile, runs: Runs) -> pd.DataFrame:
+    """`jobs` with core seconds (of executed notebooks), the largest memory of a job and what is on disk, in MiB."""
+    lines = []
+    for line in jobs(study).to_dict("records"):
+        name = line["notebook"]
+        executed = [path for path in (runs.root / "notebooks").glob(f"{name}*.ipynb") if ".running" not in path.name]
+        notes = [json.loads(path.read_text(encoding="utf-8"))["metadata"]["papermill"] for path in executed]
+        folders = [path.parent for path in runs.root.rglob("result.json") if _kind(path) == MADE_BY[name]]
+        receipts = [artifacts.read_json(folder / "receipt.json", made_by=name) for folder in folders]
+        size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
+        lines.append(line | {"seconds": round(sum(note["duration"] for note in notes), 1),
+                             "memory": max((receipt["peak_memory_mib"] for receipt in receipts), default=0.0),
+                             "disk": round(size / 2**20, 1)})  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def planned(study: Profile, cores: int, figures: Path = params.ROOT / "figures") -> tuple[pd.DataFrame, str]:
+    """(`jobs` with hours, memory and disk, where the costs come from): those of a published run on the same models, scaled
+    by units. Where there is none, the columns are not there."""
+    plan, known = jobs(study), _published(study, figures)
+    if known is None:
+        return plan, f"no run with {study.classifier.model} and {study.generator.model} is published: costs not measured"
+    name, costs = known
+    costs = plan[["notebook"]].merge(costs, on="notebook", suffixes=("_", ""))
+    scale = plan["units"] / costs["units"].clip(lower=1)
+    plan["hours"] = (scale * costs["seconds"] / 3600 / plan["jobs"].clip(upper=cores)).round(2)
+    plan["memory (MiB)"] = (costs["memory"] * plan["jobs"].clip(upper=cores)).round()
+    plan["disk (MiB)"] = (scale * costs["disk"]).round(1)
+    return plan, f"scaled from what the published run of {name} took (one thread a job)"
+
+
+def _published(study: Profile, figures: Path) -> tuple[str, pd.DataFrame] | None:
+    """The published run of this profile, or else of another one with the same models and settings of tuning."""
+    found = {}
+    for path in sorted(figures.glob("*/manifest.json")):
+        manifest = artifacts.read_json(path, made_by="")
+        if manifest.get("stages") and profiles.profile_path(path.parent.name).is_file():
+            other = profiles.load_profile(path.parent.name)
+            if (other.classifier, other.generator) == (study.classifier, study.generator):
+                found[other.profile] = pd.DataFrame(manifest["stages"])
+    name = study.profile if study.profile in found else next(iter(found), None)
+    return name and (name, found[name])
+
+
+def _kind(result: Path) -> str:
+    return artifacts.read_json(result, made_by="").get("kind", "")
