@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def why_options(parser: argparse.ArgumentParser) -> None:
     """Of `dawgen why`."""
-    parser.description = "Says what a run is made of and whether it is stale; exit code 1 when something has to be done again."
+    parser.description = "Says what a run is made of and whether it is stale. Exit code 1: something has to be done again."
     parser.add_argument("of", metavar="RUN", help="a profile, a folder of `dawgen fit`, or one result's folder")
     parser.set_defaults(run=_why)
 
