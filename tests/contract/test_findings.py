@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from dawgen_core.params import ROOT
@@ -22,3 +23,23 @@ def test_findings_on_released_pairs(name):
     start = next(i for i, line in enumerate(readme) if lines(line) == {head})
     shown = lines("\n".join(readme[start + 2 : readme.index("", start)]))
     assert len(shown) == 5 and shown <= published
+
+
+def test_findings_on_curation():
+    """Every number of the two paragraphs stands in the published tables, beside what it is said of."""
+    folder = ROOT / "figures" / "curation"
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    text = readme[readme.index("**What choosing among the pairs is worth.**") : readme.index("## Your own pairs")]
+    arms = pd.read_csv(folder / "curation.csv", dtype=str).query("`gradient surgery` == 'yes'").set_index("arm")
+    said = {"right labels (oracle)": "right labels alone (the oracle) are worth {} points ({})",
+            "temporal ensemble (FewGen)": "FewGen's temporal ensemble {} ({})", "no duplicates": "no duplicates {} ({})",
+            "no copies": "no copies {} ({})", "confidence": "costs {} ({})"}  # fmt: skip
+    for arm, form in said.items():
+        assert form.format(arms.loc[arm, "minus none"], arms.loc[arm, "95 % interval"]) in text, arm
+    right = [arms.loc[arm, "right labels"].split()[0] for arm in ("confidence", "none")]
+    assert "{} % of the labels right instead of {} %".format(*right) in text
+    measures = pd.read_csv(folder / "prediction.csv", dtype=str).set_index("measure")
+    said = {"agreement with a classifier of real rows": "(rank correlation {}, {} to {})",
+            "wrong labels (oracle)": "({}, {} to {})"}  # fmt: skip
+    for measure, form in said.items():
+        assert form.format(*measures.loc[measure, ["rank correlation", "low", "high"]]) in text, measure
