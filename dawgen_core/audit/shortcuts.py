@@ -9,6 +9,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from dawgen_core.audit.copies import bare, jaccard
 
@@ -87,9 +88,15 @@ def folds(texts: pd.Series) -> NDArray[np.int64]:
     return np.array([zlib.crc32(text.encode()) % FOLDS for text in texts])
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """Asked for once: to look for the libraries takes longer than to fit a small problem."""
+    return ThreadpoolController()
+
+
 def fitted(features: Features, labels: NDArray) -> LogisticRegression:
     """A logistic regression that weights the classes evenly."""
-    with threadpool_limits(1), warnings.catch_warnings():  # small problems: more threads only wait for each other
+    with _threads().limit(limits=1), warnings.catch_warnings():  # small problems: more threads only wait for each other
         warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 steps the answers stand, if not every digit
         return LogisticRegression(class_weight="balanced", max_iter=200, tol=1e-3).fit(features, labels)
 
