@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
-from transformers.optimization import Adafactor
 
 from dawgen_core import bilevel, losses, samplers, surgery
 from dawgen_core.backbones import Classifier, enough_memory
@@ -257,6 +256,8 @@ def _directions(conditions: Sequence[Condition], grad_G2N: Tensor, eps: float) -
 def optimiser_of(prompts: list[Tensor], settings: PromptTuning):
     """(optimiser, schedule) over a list of prompts; each has its own state."""
     if settings.optimiser == "adafactor":
+        from transformers.optimization import Adafactor  # heavy: it brings all of peft along
+
         optimiser = Adafactor(prompts, lr=settings.lr, weight_decay=settings.weight_decay, relative_step=False,
                               scale_parameter=False, warmup_init=False)  # fmt: skip
     else:

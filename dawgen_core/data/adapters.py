@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from peft import PromptTuningConfig, TaskType
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -13,6 +12,8 @@ from dawgen_core.backbones import Classifier
 
 def save_prompt(folder: Path, prompt_PD: Tensor, classifier: Classifier) -> None:
     """The prompt in PEFT's own format: `PeftModel.from_pretrained(model, folder)` loads it. Encoder only."""
+    from peft import PromptTuningConfig, TaskType  # heavy
+
     folder.mkdir(parents=True, exist_ok=True)
     config = PromptTuningConfig(
         task_type=TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=prompt_PD.shape[0], token_dim=prompt_PD.shape[1],

@@ -3,7 +3,6 @@
 import copy
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
 
 from dawgen_core.backbones import Classifier
 from dawgen_core.methods.given import Given, Outcome
@@ -22,6 +21,8 @@ class Settings(Learning):
 
 def build(given: Given, settings: Settings) -> Learner:
     """The additions alone, in a copy of the classifier whose own weights stay frozen. No dropout, as everywhere here."""
+    from peft import LoraConfig, inject_adapter_in_model  # heavy
+
     config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=["q", "v"], lora_dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(given.seed)

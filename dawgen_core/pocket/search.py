@@ -33,6 +33,7 @@ TASKS = ("pocket_dev_paraphrase", "pocket_dev_nli")
 LINES, FOUND = Path(__file__).with_name("search.yaml"), Path(__file__).with_name("search.csv")
 METHOD_LINES, METHODS_FOUND = Path(__file__).with_name("methods.yaml"), Path(__file__).with_name("methods.csv")
 KINDS = ("mle", "fewgen", "dawgen")
+PER_CLASS = 1000  # synthetic pairs that every configuration was tried with
 WAYS = ("syn", "paired", "paired_surgery")
 
 
@@ -77,7 +78,7 @@ def of_classifiers(study: Profile, task: Task, seeds: list[int], synthetic_rows:
     for seed in seeds:
         train, dev = map(encoded, rows.few_shot(seed))
         sets = {kind: encoded(synthetic_rows[kind, seed]) for kind in kinds}
-        sets["oracle"] = encoded(rows.released_synthetic("oracle", seed, study.generation.per_class))
+        sets["oracle"] = encoded(rows.released_synthetic("oracle", seed, PER_CLASS))
         asked = [("none", "real"), ("oracle", "syn"), *((kind, way) for kind in kinds for way in WAYS)]
         conditions += [tuning.Condition(way, seed, train, sets.get(kind), dev) for kind, way in asked]
         names += [f"{kind} {way}" for kind, way in asked]
@@ -146,7 +147,7 @@ def write_rows(task_name: str, seeds: list[int]) -> None:
     torch.set_num_threads(1)
     study, task = load_profile("pocket"), load_task(task_name)
     if not all(kept(task, *key).is_file() for key in product(KINDS, seeds)):
-        for key, rows in written(study, task, seeds, study.generation.per_class).items():
+        for key, rows in written(study, task, seeds, PER_CLASS).items():
             kept(task, *key).parent.mkdir(parents=True, exist_ok=True)
             write_table(kept(task, *key), rows)
 
