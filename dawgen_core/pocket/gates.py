@@ -151,10 +151,10 @@ def measure(study: Profile, names: list[str]) -> Iterator[dict]:
 
 
 def settings_digest() -> str:
-    """Of the parts of the profile and the task files that the gates depend on beside the weights."""
+    """Of the parts of the profile and the task files that the gates depend on beside the weights (they write 200 pairs)."""
     parts = load_profile("pocket").model_dump(
         include={"classifier", "generator", "generator_tuning", "generation", "prompt_tuning"},
-        exclude={"generator_tuning": {"kinds", "stack"}, "generation": {"curation"},
+        exclude={"generator_tuning": {"kinds", "stack"}, "generation": {"curation", "per_class"},
                  "prompt_tuning": {"strategies", "stack", "eval_batch_size"}},
     )  # fmt: skip
     return artifacts.digest_of([parts, [recipes.texts(load_task(name)) for name in twins()]])

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import optimization
 
 from dawgen_core import backbones, losses, prompts, samplers, surgery, tuning
 from dawgen_core.data import encoding
@@ -652,7 +653,7 @@ def test_a_generator_whose_last_gradient_is_not_finite_stops(generator_run, monk
 def test_prompt_settings_reach_the_optimiser(classifier, words, pairs, settings, monkeypatch, name):
     chosen = settings.model_copy(update={"optimiser": name, "schedule": "cosine", "steps": 4, "lr": 0.2,
                                          "weight_decay": 0.04, "clip_norm": 0.01})  # fmt: skip
-    where, cls = (tuning, "Adafactor") if name == "adafactor" else (torch.optim, "AdamW")
+    where, cls = (optimization, "Adafactor") if name == "adafactor" else (torch.optim, "AdamW")
     seen = Steps(monkeypatch, where, cls)
     chosen_two = conditions(pairs, ["paired", "paired_surgery"])
     tune_prompts(stack(2).float(), chosen_two, classifier, words, chosen, progress=False)
