@@ -39,7 +39,7 @@ def test_findings_on_curation():
     right = [arms.loc[arm, "right labels"].split()[0] for arm in ("confidence", "none")]
     assert "{} % of the labels right instead of {} %".format(*right) in text
     measures = pd.read_csv(folder / "prediction.csv", dtype=str).set_index("measure")
-    said = {"agreement with a classifier of real rows": "(rank correlation {}, {} to {})",
+    said = {"agreement with a classifier of real rows": "(rank correlation {}, {} to {};",
             "wrong labels (oracle)": "({}, {} to {})"}  # fmt: skip
     for measure, form in said.items():
         assert form.format(*measures.loc[measure, ["rank correlation", "low", "high"]]) in text, measure
