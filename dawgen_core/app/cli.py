@@ -8,6 +8,8 @@ from dawgen_core.app import cli_audit, cli_own, cli_studies
 from dawgen_core.app.reproduce import StoppedError
 from dawgen_core.artifacts import ArtifactError
 
+ABOUT = ("Synthetic labelled pairs for few-shot prompt tuning. Exit codes: 0 all is well, 1 a red flag or something stale, "
+         "2 wrong input, 3 our own fault, 130 interrupted.")  # fmt: skip
 COMMANDS = {
     "fit": (cli_own.fit_options, cli_own.FIT, "labelled pairs in, a classifier out"),
     "predict": (cli_own.predict_options, cli_own.PREDICT, "labels for new pairs"),
@@ -20,7 +22,7 @@ COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Parses the command line, runs the subcommand, and turns wrong input into a sentence on stderr."""
-    parser = argparse.ArgumentParser("dawgen", description="Synthetic labelled pairs for few-shot prompt tuning.")
+    parser = argparse.ArgumentParser("dawgen", description=ABOUT)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (add_options, examples, about) in COMMANDS.items():
         add_options(commands.add_parser(name, help=about, epilog=examples,

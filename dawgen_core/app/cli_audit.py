@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
+from dawgen_core.audit import limits
 from dawgen_core.data import files
 from dawgen_core.tasks import TaskError
 
@@ -87,6 +88,11 @@ def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
     against = reference if options.against else "no reference: absolute flags only"
     lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}",
              f"{red or 'no'} red, {amber or 'no'} amber flags", ""]  # fmt: skip
+    n = int(measures.loc[measures["group"] != "leaks", "n"].min())
+    if n < limits.fewest():
+        both = " in rows and reference" if options.against else ""
+        lines[1] += (f"; TOO FEW ROWS to judge: {n} of the smallest class{both}, expected {limits.fewest()} or more "
+                     "(leaks alone could be flagged)")  # fmt: skip
     shown = measures if options.all else flagged
     if len(shown):
         lines += [tabulate([_line(row) for _, row in shown.iterrows()], tablefmt="simple", disable_numparse=True, headers=[

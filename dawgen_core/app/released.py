@@ -68,8 +68,8 @@ def tables(measures: pd.DataFrame) -> None:
     """The figures of all sets, into figures/."""
     folder = ROOT / "figures" / KIND
     folder.mkdir(parents=True, exist_ok=True)
-    caption = (f"FewGen's released pairs against as many real ones ({{}}); n: rows of the smallest class. Percent: mean over "
-               f"the sets of {len(SEEDS)} seeds (smallest to largest), in brackets real pairs.")  # fmt: skip
+    caption = (f"FewGen's released pairs against as many real ones ({{}}); n: rows of the smallest class. Percent: mean "
+               f"over the sets of {len(SEEDS)} seeds (smallest to largest), in brackets real pairs.")  # fmt: skip
     figures.save_table(shown(measures, BY_CLASS, True), folder / "copies", caption.format("copies and repetitions"))
     figures.save_table(shown(measures, BY_TASK, False), folder / "shortcuts", caption.format(
         "label accuracy over chance of classifiers that see one thing only; agreement: accuracy; told from real: AUC x 100"))

@@ -191,6 +191,16 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
     assert stop.value.code == 2 and "usage: dawgen" in out.err and out.out == ""
 
 
+def test_too_few_rows_to_judge_are_no_pass(tmp_path, run, monkeypatch):
+    path, real = write(made(120), tmp_path / "a.csv"), write(made(40, seed=3), tmp_path / "real.csv")
+    assert "TOO FEW" not in run(path)[1]  # no limit is known at all in these tests
+    known = pd.DataFrame([("near copies of sentence 1", "all", "against", 50, 0.1)], columns=limits.table().columns)
+    monkeypatch.setattr(limits, "table", lambda: known)
+    assert "TOO FEW" not in run(path)[1]
+    said = "TOO FEW ROWS to judge: 20 of the smallest class in rows and reference, expected 50"
+    assert said in run(path, "--against", real)[1]
+
+
 def test_test_pairs_need_no_labels(tmp_path, run):
     path, other = write(made(), tmp_path / "a.csv"), write(made().head(4).drop(columns="label"), tmp_path / "test.csv")
     code, out, _ = run(path, "--test", other, "--few-shot", other, "--json")
