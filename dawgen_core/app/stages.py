@@ -39,7 +39,7 @@ def measured(study: Profile, runs: Runs) -> pd.DataFrame:
         receipts = [artifacts.read_json(folder / "receipt.json", made_by=name) for folder in folders]
         size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
         lines.append(line | {"seconds": round(sum(note["duration"] for note in notes), 1),
-                             "memory": max((receipt["peak_memory_mib"] for receipt in receipts), default=0.0),
+                             "memory": max((receipt.get("peak_memory_mib", 0.0) for receipt in receipts), default=0.0),
                              "disk": round(size / 2**20, 1)})  # fmt: skip
     return pd.DataFrame(lines)
 
