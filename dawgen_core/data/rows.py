@@ -86,7 +86,8 @@ class TaskRows:
             raise TaskError(f"{names[there.index(False)]}: expected a file beside {names[there.index(True)]}, found none")
         train, dev = (self._rows(Rows(file=name)) for name in names)
         _check_balanced(train, self.task, self.profile.shots, names[0])
-        _check_balanced(dev, self.task, len(dev) // len(self.task.labels), names[1])
+        chosen_by = self.profile.prompt_tuning.eval_every < self.profile.prompt_tuning.steps  # else dev may be smaller
+        _check_balanced(dev, self.task, self.profile.shots if chosen_by else len(dev) // len(self.task.labels), names[1])
         if shared := set(_pairs(train)) & set(_pairs(dev)):
             raise TaskError(f"{self.task.task}: expected train and dev without a shared pair, found {sorted(shared)[0]}")
         return train, dev

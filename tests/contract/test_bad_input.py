@@ -228,9 +228,10 @@ def test_pool_with_31_rows_of_a_class(copied_params):
     ("change", "message"),
     [
         (lambda train, dev: train.pop(0), "16-13/train.jsonl: expected 16 rows of each label, found .*15"),
+        (lambda train, dev: [dev.pop(0), dev.pop()], "16-13/dev.jsonl: expected 16 rows of each label, found .*15.*15"),
         (lambda train, dev: dev.__setitem__(0, train[0]), "mrpc: expected train and dev without a shared pair"),
     ],
-    ids=["15 rows of a class", "train and dev share a pair"],
+    ids=["15 rows of a class", "15 of each in dev, which is chosen by", "train and dev share a pair"],
 )
 def test_bad_ready_made_split(change, message, copied_params):
     first = "    first_sentences: {file"

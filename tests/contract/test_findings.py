@@ -43,3 +43,15 @@ def test_findings_on_curation():
             "wrong labels (oracle)": "({}, {} to {})"}  # fmt: skip
     for measure, form in said.items():
         assert form.format(*measures.loc[measure, ["rank correlation", "low", "high"]]) in text, measure
+
+
+def test_false_alarms_are_those_of_the_calibration():
+    """The README's shares of red flags among sets that had no part in the limits, smallest and largest over sizes."""
+    found = pd.read_csv(ROOT / "dawgen_core" / "audit" / "calibration.csv").query("level == 'red'")
+    sums = found.groupby(["kind", "n"])[["audits", "alarms", "alarms_left_out"]].sum()
+    assert (sums["alarms"] <= 0.05 * sums["audits"]).all()
+    rates = (100 * sums["alarms_left_out"] / sums["audits"]).groupby("kind")
+    low, high = rates.min(), rates.max()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{low['against']:.0f} to {high['against']:.0f} % are flagged red" in readme
+    assert f"without `--against` {low['alone']:.0f} to {high['alone']:.0f} %" in readme
