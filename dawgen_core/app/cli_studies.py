@@ -94,7 +94,7 @@ def _why(options: argparse.Namespace) -> int:
         print(f"{runs.root}: nothing is made yet")
         return 1
     print(tabulate(table, list(table.columns), "simple", showindex=False, floatfmt=",.1f"), "\n")
-    wanted = (str(runs.index(folder.name, "04_prompt_tuning", study.seeds)),) if own else ()
+    wanted = (str(runs.index(study.tasks[0], "04_prompt_tuning", study.seeds)),) if own else ()
     name = str(folder / f"{folder.name}.yaml") if own else options.of
     jobs = provenance.stale(name, str(folder.parent) if own else "runs", wanted)
     for job, reason in jobs:

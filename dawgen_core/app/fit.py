@@ -57,7 +57,7 @@ def fit(
     folder, profile = plan.folder, plan.folder / f"{plan.folder.name}.yaml"
     set_up(plan, again=again)
     study = profiles.load_profile(str(profile))
-    index = artifacts.Runs.of(study, str(folder.parent)).index(folder.name, "04_prompt_tuning", study.seeds)
+    index = artifacts.Runs.of(study, str(folder.parent)).index(study.tasks[0], "04_prompt_tuning", study.seeds)
     if reproduce.workflow(str(profile), cores, "python3", [str(index)], runs_dir=folder.parent):
         raise reproduce.StoppedError(f"a notebook stopped, see {folder / 'logs'}; the same command goes on where it was")
     fit_report.write(folder)
@@ -104,9 +104,9 @@ def proposed(
     both = len(firsts) < FIRSTS_PER_ROW * per_class
     if both and sentences:
         both, per_class = False, max(1, int(len(firsts) / FIRSTS_PER_ROW))
-    task = _task(folder.name, mine, base, both, file.name, words, template)
+    task = _task(f"own_{folder.name}", mine, base, both, file.name, words, template)
     about = f"{len(mine.rows)} pairs of {file.name}"
-    values = _profile(folder.name, base, profile, parts, per_class, range(seed, seed + seeds), about)
+    values = _profile(folder.name, task["task"], base, profile, parts, per_class, range(seed, seed + seeds), about)
     values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
     lines = _lines(mine, parts, task, base, both, per_class, file.name)
@@ -136,10 +136,10 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     _write_rows(draft / "rows" / "pool.jsonl", pd.concat([train, dev, rest]))
     _write_rows(draft / "rows" / "test.jsonl", test)
     _write_text(draft / "rows" / "sentences.txt", "".join(f"{line}\n" for line in plan.firsts))
-    _write_yaml(draft / "tasks" / f"{folder.name}.yaml", plan.task, "The task, as `dawgen fit` proposed it.")
+    _write_yaml(draft / "tasks" / f"{plan.task['task']}.yaml", plan.task, "The task, as `dawgen fit` proposed it.")
     _write_yaml(draft / f"{folder.name}.yaml", plan.values, "A profile made by `dawgen fit`.")
     profiles.load_profile(str(draft / f"{folder.name}.yaml"))
-    profiles.load_task(folder.name)  # both are checked as any other
+    profiles.load_task(plan.task["task"])  # both are checked as any other
     artifacts.write_json(draft / "fit.json", plan.asked | {"lines": plan.lines})
     if folder.exists():
         folder.rmdir()
@@ -190,18 +190,20 @@ def _task(
     rows = {"train": {"file": "pool.jsonl"}, "test": {"file": "test.jsonl"}, "ready_made": "few_shot-{seed}-{split}.jsonl",
             "shown_as": f"held-out pairs of {file}",
             "first_sentences": {"file": "sentences.txt", "min_words": 1, "max_words": 100}}  # fmt: skip
-    return {"task": name, "title": name, "labels": list(mine.names), "classifier": texts.model_dump(exclude_none=True),
+    return {"task": name, "title": name.removeprefix("own_"), "labels": list(mine.names), "classifier": texts.model_dump(exclude_none=True),
             "generator": generator.model_dump(), "decoding": {k: rule.model_dump() for k, rule in decoding.items()},
             "reject_containing": ["\n"], "sources": {"local": rows}}  # fmt: skip
 
 
-def _profile(name: str, base: Profile, base_name: str, parts: own.Split, per_class: int, seeds: range, about: str) -> dict:
+def _profile(
+    name: str, task: str, base: Profile, base_name: str, parts: own.Split, per_class: int, seeds: range, about: str
+) -> dict:
     """The base profile with what is the user's in place of its tasks and rows."""
     shots, enough = len(parts.train) // parts.train["label"].nunique(), len(parts.dev) >= len(parts.train)
     tuning = {"strategies": STRATEGIES} | ({} if enough else {"eval_every": base.prompt_tuning.steps})  # the last is kept
     nothing = {key: dict.fromkeys(getattr(base, key)) for key in ("extra_synthetic", "transfer_from", "first_seeds")}
     methods = dict.fromkeys(base.methods) | {key: base.methods.get(key, DEFAULTS[key]) for key in KEPT}
-    return {"extends": base_name, "profile": name, "about": about, "source": "local", "data_dir": "rows", "tasks": [name],
+    return {"extends": base_name, "profile": name, "about": about, "source": "local", "data_dir": "rows", "tasks": [task],
             "seeds": list(seeds), "seeds_per_job": len(seeds), "shots": shots, "ready_made_splits": "use", "test_rows": None,
             "generator_tuning": {"kinds": ["dawgen"]}, "generation": {"per_class": per_class, "curation": None},
             "prompt_tuning": tuning, "methods": methods, **nothing}  # fmt: skip

@@ -33,11 +33,11 @@ Marks = NDArray[np.bool_]  # [S, B]: seeds by held-out pairs, 1 where right
 def write(folder: Path) -> dict[str, Any]:
     """Report, cards, prompts and pairs into the run folder; what it says, as in fit.json."""
     profile = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
-    runs, first = Runs.of(profile, str(folder.parent)), profile.seeds[0]
+    runs, first, task = Runs.of(profile, str(folder.parent)), profile.seeds[0], profile.tasks[0]
     about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit")
     right, folders = {}, {}
     for name, key in METHODS.items():
-        folders[name] = [runs.condition(folder.name, seed, *key) for seed in profile.seeds]
+        folders[name] = [runs.condition(task, seed, *key) for seed in profile.seeds]
         results = [artifacts.verified(path, "condition") for path in folders[name]]
         frames = [pd.read_parquet(path / "predictions.parquet") for path in folders[name]]
         right[name] = np.stack([(frame["predicted_best"] == frame["label"]).to_numpy() for frame in frames])
@@ -46,9 +46,9 @@ def write(folder: Path) -> dict[str, Any]:
     table = pd.DataFrame([_line(name, marks) for name, marks in right.items()])
     for name, part in ((OURS, "prompt"), (PLAIN, "prompt_real")):
         _copied(folders[name][0], folder / part, ("adapter_model.safetensors", "adapter_config.json"))
-    synthetic = runs.synthetic(folder.name, first, "dawgen")
+    synthetic = runs.synthetic(task, first, "dawgen")
     _copied(synthetic, folder / "synthetic", ("synthetic.parquet", "README.md"))
-    audited = _audit(profile, folder.name, pd.read_parquet(synthetic / "synthetic.parquet"), first)
+    audited = _audit(profile, task, pd.read_parquet(synthetic / "synthetic.parquet"), first)
     red = [f"{_flagged(row)}: {row.value:.1%}" if row.unit == "share" else _flagged(row)
            for row in audited.red.itertuples()]  # fmt: skip
     about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": weights,

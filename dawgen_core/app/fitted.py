@@ -43,7 +43,7 @@ class Fitted:
         if "results" not in about:
             raise artifacts.ArtifactError(f"{folder}: expected a finished run, found one under way; run `dawgen fit` again")
         study = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
-        task = profiles.load_task(folder.name)
+        task = profiles.load_task(study.tasks[0])
         texts = TaskRows(task, study).vocabulary() if study.classifier.is_tiny else ()
         classifier = pretrained.load_classifier(study.classifier, study.compute, texts)
         if classifier.weights_digest() != about["weights"]:

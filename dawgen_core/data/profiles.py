@@ -97,7 +97,8 @@ def _overlay(base: dict, top: dict, inside: bool = False) -> dict:
 def load_profile(name: str) -> Profile:
     """The profile `params/NAME.yaml`, or the one of a path, with what it extends, checked. Errors: ParamsError.
 
-    A profile of another folder may bring its own: tasks in tasks/ beside it (known from now on), rows in a data_dir there.
+    A profile of another folder may bring its own: tasks in tasks/ beside it (known from now on, by names that params/tasks
+    has not), rows in a data_dir there.
     """
     path = profile_path(name)
     profile = validated(Profile, _merged(name), path)
@@ -108,6 +109,8 @@ def load_profile(name: str) -> Profile:
         _BESIDE[beside / "tasks"] = _BESIDE.pop(beside / "tasks", None)  # asked last, found first
         if profile.data_dir and (beside / profile.data_dir).is_dir():
             profile = profile.model_copy(update={"data_dir": str(beside / profile.data_dir)})
+        if taken := [p for p in sorted((beside / "tasks").glob("*.yaml")) if (PARAMS / "tasks" / p.name).is_file()]:
+            raise ParamsError(f"{taken[0]}: expected a task of a name of its own, found one that params/tasks has; rename it")
     for task in profile.tasks:
         if not task_path(task).is_file():
             raise ParamsError(f"{path}: tasks: expected a file params/tasks/{task}.yaml, found none")
@@ -118,9 +121,10 @@ _BESIDE: dict[Path, None] = {}  # folders of tasks beside profiles that were loa
 
 
 def task_path(name: str) -> Path:
-    """Where a task's file is: beside a profile that was loaded by its path, else in params/tasks."""
+    """Where a task's file is: in params/tasks, else beside a profile that was loaded by its path."""
+    known = PARAMS / "tasks" / f"{name}.yaml"
     beside = (folder / f"{name}.yaml" for folder in reversed(_BESIDE))
-    return next((path for path in beside if path.is_file()), PARAMS / "tasks" / f"{name}.yaml")
+    return known if known.is_file() else next((path for path in beside if path.is_file()), known)
 
 
 def load_task(name: str) -> TaskFile:

@@ -63,7 +63,7 @@ def test_predictions_are_those_of_the_study(run):
     classifier = Fitted.load(run)
     test = pd.read_json(run / "rows" / "test.jsonl", lines=True)
     found = classifier.predict(list(zip(test["sentence1"], test["sentence2"], strict=True)))
-    path = run / "run" / "seed-13" / "dawgen" / "paired_surgery" / "predictions.parquet"
+    path = run / "own_run" / "seed-13" / "dawgen" / "paired_surgery" / "predictions.parquet"
     saved = pd.read_parquet(path)
     assert found["label"].tolist() == saved["predicted_best"].tolist()
     best = saved[[f"p_best_{label}" for label in ("equivalent", "not_equivalent")]].max(axis=1)

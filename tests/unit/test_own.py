@@ -181,7 +181,7 @@ def test_a_proposal_writes_nothing_and_a_folder_is_written_once(pairs, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in plan.folder.rglob("*")}
     fit.set_up(fit.proposed(pairs, TEXT, "y", **options))
     assert before == {path: path.stat().st_mtime_ns for path in plan.folder.rglob("*")}
-    study, task = profiles.load_profile(str(plan.folder / "run.yaml")), profiles.load_task("run")
+    study, task = profiles.load_profile(str(plan.folder / "run.yaml")), profiles.load_task("own_run")
     assert study.source == "local" and study.data_dir == str(plan.folder / "rows") and task.reject_containing == ["\n"]
     with pytest.raises(ValueError, match="made from, found other per_class; choose another --out, or --again"):
         fit.set_up(fit.proposed(pairs, TEXT, "y", **options | {"per_class": 23}))
@@ -189,6 +189,16 @@ def test_a_proposal_writes_nothing_and_a_folder_is_written_once(pairs, tmp_path)
     with pytest.raises(ValueError, match="found other contents of file; choose"):
         fit.set_up(fit.proposed(pairs, TEXT, "y", **options))
     fit.set_up(fit.proposed(pairs, TEXT, "y", **options), again=True)
+
+
+def test_a_run_named_like_a_known_task_leaves_that_as_it_is(pairs, tmp_path):
+    known = profiles.load_task("mrpc")
+    fit.set_up(fit.proposed(pairs, TEXT, "y", profile="smoke", out=tmp_path / "mrpc"))
+    profiles.load_profile(str(tmp_path / "mrpc" / "mrpc.yaml"))
+    assert profiles.load_task("mrpc") == known and profiles.load_task("own_mrpc").title == "mrpc"
+    (tmp_path / "mrpc" / "tasks" / "own_mrpc.yaml").rename(tmp_path / "mrpc" / "tasks" / "mrpc.yaml")
+    with pytest.raises(ValueError, match="expected a task of a name of its own, found one that params/tasks has"):
+        profiles.load_profile(str(tmp_path / "mrpc" / "mrpc.yaml"))
 
 
 def test_a_folder_of_something_else_is_not_touched(pairs, tmp_path):
