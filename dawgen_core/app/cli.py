@@ -1,4 +1,5 @@
-"""The `dawgen` command. Exit codes: 0 all is well, 1 a red flag, 2 wrong input, 3 our own fault, 130 interrupted."""
+"""The `dawgen` command. Exit codes: 0 all is well, 1 a red flag or something stale, 2 wrong input, 3 our own fault,
+4 too few rows to judge, 130 interrupted."""
 
 import argparse
 import sys
@@ -9,7 +10,7 @@ from dawgen_core.app.reproduce import StoppedError
 from dawgen_core.artifacts import ArtifactError
 
 ABOUT = ("Synthetic labelled pairs for few-shot prompt tuning. Exit codes: 0 all is well, 1 a red flag or something stale, "
-         "2 wrong input, 3 our own fault, 130 interrupted.")  # fmt: skip
+         "2 wrong input, 3 our own fault, 4 too few rows to judge, 130 interrupted.")  # fmt: skip
 COMMANDS = {
     "fit": (cli_own.fit_options, cli_own.FIT, "labelled pairs in, a classifier out"),
     "predict": (cli_own.predict_options, cli_own.PREDICT, "labels for new pairs"),

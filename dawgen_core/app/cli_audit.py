@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from dawgen_core.audit import limits
 from dawgen_core.data import files
 from dawgen_core.tasks import TaskError
 
@@ -23,7 +22,8 @@ examples:
 def options_of(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Audits labelled pairs: copies, duplicates, leaks, shortcuts, labels, diversity. No neural model is needed. "
-        "FILE: JSON lines, CSV, TSV or parquet, gzip'ed or not. Exit code 1 when a red flag is raised."
+        "FILE: JSON lines, CSV, TSV or parquet, gzip'ed or not. "
+        "Exit code 1 when a red flag is raised, else 4 when a class has too few rows to judge."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the pairs to audit")
     parser.add_argument("--against", type=Path, metavar="REAL", help="real pairs of the same task: the reference")
@@ -41,6 +41,8 @@ def options_of(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from dawgen_core.audit import page, report  # heavy: sklearn, scipy
 
+    if options.page and options.page.is_dir():
+        raise TaskError(f"--page: expected the name of a file to write, found the folder {options.page}")
     sentences = {options.first: "sentence1", options.second: "sentence2"}
     columns = sentences | {options.label: "label"}
     rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)
@@ -49,32 +51,28 @@ def run(options: argparse.Namespace) -> int:
     found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
     if options.page:
         against = f", against {options.against.name}" if options.against else ""
-        about = f"{len(rows):,} pairs of {options.file.name}{against}"
+        about = "\n\n".join([f"{len(rows):,} pairs of {options.file.name}{against}", *found.warnings])
         named = {"task": options.file.name.partition(".")[0], "source": options.file.name}
         examples = found.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed="")
         page.write(options.page, f"Audit of {options.file.name}", about, found.measures.assign(**named), examples)
     print(_json(options, rows, found) if options.json else _text(options, rows, found))
-    return int(len(found.red) > 0)
+    if len(found.red):
+        return 1
+    return 4 if found.warnings else 0
 
 
 def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The asked columns of a file, under our names."""
-    rows = pd.DataFrame(files.records(path))
-    missing = [name for name in columns if name not in rows]
-    if missing:
-        found = ", ".join(map(str, rows.columns)) or "no rows"
-        raise TaskError(f"{path}: expected the columns {', '.join(columns)}, found {found}; "
-                        "name them with --first, --second and --label")  # fmt: skip
-    return rows[list(columns)].rename(columns=columns)
+    return files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
 
 
 def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
     def plain(frame: pd.DataFrame) -> list[dict]:
         return json.loads(frame.to_json(orient="records"))  # NaN becomes null
 
-    labels = rows["label"].astype(str).value_counts().to_dict()
-    out = {"file": str(options.file), "rows": len(rows), "labels": labels, "red": len(found.red),
-           "measures": plain(found.measures), "telling": plain(found.telling)}  # fmt: skip
+    labels = found.rows["label"].value_counts().to_dict()
+    out = {"file": str(options.file), "rows": len(rows), "labels": labels, "red": len(found.red), "warnings": found.warnings,
+           "audited": found.audited, "measures": plain(found.measures), "telling": plain(found.telling)}  # fmt: skip
     return json.dumps(out, ensure_ascii=False, indent=1)
 
 
@@ -82,21 +80,24 @@ def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
     """A verdict, the flagged figures, and the words that tell a class."""
     measures = found.measures
     flagged = measures[measures["flag"] != ""]
-    labels = ", ".join(f"{label} {n:,}" for label, n in rows["label"].astype(str).value_counts().items())
+    counts = found.rows["label"].value_counts()
+    labels = ", ".join(f"{label} {n:,}" for label, n in counts.items())
     red, amber = (int((measures["flag"] == level).sum()) for level in ("red", "amber"))
     reference = f"against as many rows of {options.against} per class"
     against = reference if options.against else "no reference: absolute flags only"
-    lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}",
-             f"{red or 'no'} red, {amber or 'no'} amber flags", ""]  # fmt: skip
-    n = int(measures.loc[measures["group"] != "leaks", "n"].min())
-    if n < limits.fewest():
-        both = " in rows and reference" if options.against else ""
-        lines[1] += (f"; TOO FEW ROWS to judge: {n} of the smallest class{both}, expected {limits.fewest()} or more "
-                     "(leaks alone could be flagged)")  # fmt: skip
+    lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}"]
+    if any(found.audited.get(label) != n for label, n in counts.items()):
+        of = (f"{label} {found.audited.get(label, 0):,} of {n:,}" for label, n in counts.items())
+        lines.append(f"audited (but for leaks): {', '.join(of)}")
+    lines += [f"{red or 'no'} red, {amber or 'no'} amber flags", *(f"WARNING: {line}" for line in found.warnings), ""]
     shown = measures if options.all else flagged
     if len(shown):
         lines += [tabulate([_line(row) for _, row in shown.iterrows()], tablefmt="simple", disable_numparse=True, headers=[
             "flag", "class", "measure", "found", "95 % interval", "real", "difference", "limit", "note"]), ""]  # fmt: skip
+    if options.all and len(found.telling):
+        said = [f"“{row.ngram}” (in {row.in_class:.1%} of {row.label}, in {row.elsewhere:.1%} elsewhere)"
+                for row in found.telling.groupby("label", sort=False).head(3).itertuples()]  # fmt: skip
+        lines += ["words that tell a class most: " + ", ".join(said), ""]
     if len(shown) < len(measures):
         lines.append(f"{len(measures) - len(shown)} other figures within their limits or without one: --all shows them")
     return "\n".join(lines)

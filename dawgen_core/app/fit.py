@@ -190,8 +190,9 @@ def _task(
     rows = {"train": {"file": "pool.jsonl"}, "test": {"file": "test.jsonl"}, "ready_made": "few_shot-{seed}-{split}.jsonl",
             "shown_as": f"held-out pairs of {file}",
             "first_sentences": {"file": "sentences.txt", "min_words": 1, "max_words": 100}}  # fmt: skip
-    return {"task": name, "title": name.removeprefix("own_"), "labels": list(mine.names), "classifier": texts.model_dump(exclude_none=True),
-            "generator": generator.model_dump(), "decoding": {k: rule.model_dump() for k, rule in decoding.items()},
+    return {"task": name, "title": name.removeprefix("own_"), "labels": list(mine.names),
+            "classifier": texts.model_dump(exclude_none=True), "generator": generator.model_dump(),
+            "decoding": {k: rule.model_dump() for k, rule in decoding.items()},
             "reject_containing": ["\n"], "sources": {"local": rows}}  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def shown(measures: pd.DataFrame, names: tuple[str, ...], by_class: bool) -> pd.
     part = measures[measures["measure"].isin(names) & measures["label"].ne("").eq(by_class)]
     lines = []
     for (task, label), own in part.groupby(["task", "label"], sort=False):
-        line = {"task": profiles.load_task(task).title, **({"class": label} if by_class else {}), "n": own["n"].max()}
+        line = {"task": profiles.load_task(task).title, **({"class": label} if by_class else {}), "n": _counted(own["n"])}
         for name in names:
             each = 100 * own.loc[own["measure"] == name, ["value", "reference"]]
             low, high = each["value"].min(), each["value"].max()
@@ -52,13 +52,18 @@ def shown(measures: pd.DataFrame, names: tuple[str, ...], by_class: bool) -> pd.
     return pd.DataFrame(lines)
 
 
+def _counted(n: pd.Series) -> str:
+    """Rows behind the figures, smallest to largest set."""
+    return f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
+
+
 def minus_real(measures: pd.DataFrame, name: str) -> pd.DataFrame:
     """One measure of each task, percent, mean over seeds; the difference with the outer ends of the seeds' intervals."""
     lines = []
     for task, own in measures[(measures["measure"] == name) & (measures["label"] == "")].groupby("task", sort=False):
         value, real, apart, low, high = (100 * own[column] for column in (
             "value", "reference", "difference", "difference_low", "difference_high"))  # fmt: skip
-        lines.append({"task": profiles.load_task(task).title, "sets": len(own), "n": own["n"].max(),
+        lines.append({"task": profiles.load_task(task).title, "sets": len(own), "n": _counted(own["n"]),
                       "synthetic": f"{value.mean():.1f}", "real": f"{real.mean():.1f}",
                       "difference": f"{apart.mean():+.1f} ({low.min():+.1f} to {high.max():+.1f})"})  # fmt: skip
     return pd.DataFrame(lines)
@@ -68,7 +73,7 @@ def tables(measures: pd.DataFrame) -> None:
     """The figures of all sets, into figures/."""
     folder = ROOT / "figures" / KIND
     folder.mkdir(parents=True, exist_ok=True)
-    caption = (f"FewGen's released pairs against as many real ones ({{}}); n: rows of the smallest class. Percent: mean "
+    caption = (f"FewGen's released pairs against as many real ones ({{}}); n: rows of each set. Percent: mean "
                f"over the sets of {len(SEEDS)} seeds (smallest to largest), in brackets real pairs.")  # fmt: skip
     figures.save_table(shown(measures, BY_CLASS, True), folder / "copies", caption.format("copies and repetitions"))
     figures.save_table(shown(measures, BY_TASK, False), folder / "shortcuts", caption.format(

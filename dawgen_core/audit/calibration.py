@@ -1,4 +1,4 @@
-"""Makes limits.csv: audits of real rows against other real rows of the same set, which should raise no flag.
+"""Makes limits.csv: audits of real rows, alone and against other real rows of the same set, which should raise no flag.
 
     DAWGEN_DATA=folder python -m dawgen_core.audit.calibration
 
@@ -39,7 +39,7 @@ def halves(rows: pd.DataFrame, n: int, seed: int) -> tuple[pd.DataFrame, pd.Data
 
 
 def audits(folder: Path) -> pd.DataFrame:
-    """Measures of every audit of halves: task, n, repeat and what `report.audit` says."""
+    """Measures of every audit of halves: task, n, repeat, kind (a half alone, or against the other) and its figures."""
     jobs = [(folder, task, n, repeat) for n in SIZES for task in TASKS for repeat in range(REPEATS)]
     with ProcessPoolExecutor() as workers:
         found = list(tqdm(workers.map(_one, *zip(*jobs, strict=True)), "audits of real halves", len(jobs)))
@@ -52,7 +52,9 @@ def _one(folder: Path, task: str, n: int, repeat: int) -> pd.DataFrame | None:
         drawn = halves(_pool(task), n, repeat)
         if drawn is None:
             return None
-        artifacts.write_table(path, report.audit(*drawn, seed=repeat).measures.assign(task=task, n=n, repeat=repeat))
+        found = {"against": report.audit(*drawn, seed=repeat), "alone": report.audit(drawn[0], seed=repeat)}
+        table = pd.concat([audit.measures.assign(kind=kind) for kind, audit in found.items()])
+        artifacts.write_table(path, table.assign(task=task, n=n, repeat=repeat))
     return pd.read_parquet(path)
 
 
@@ -64,14 +66,14 @@ def _pool(task: str) -> pd.DataFrame:
 def seen(found: pd.DataFrame, kind: str, level: str) -> pd.DataFrame:
     """How far every audit goes in the bad direction: index task, n, repeat; columns (measure, scope), the worst class."""
     levels = found["measure"].map(lambda name: report.MEASURES[name].level)
-    used = found[(levels == level) & ~found["measure"].isin(report.FIXED)].copy()
+    used = found[(found["kind"] == kind) & (levels == level) & ~found["measure"].isin(report.FIXED)].copy()
     used["scope"] = used["label"].eq("").map({True: "all", False: "class"})
     if kind == "against":
         worse = used["measure"].map(lambda name: report.MEASURES[name].worse)
         used["far"] = [limits.excess(way, by) for way, by in zip(worse, used["difference"], strict=True)]
     else:
         known = used["measure"].map(lambda name: report.MEASURES[name][1:3] == ("share", "higher"))
-        used = used[known & used["reference"].notna()]
+        used = used[known.astype(bool)].copy()
         used["far"] = used["value"]
     table = used.pivot_table(index=["task", "n", "repeat"], columns=["measure", "scope"], values="far", aggfunc="max")
     return table.dropna(axis=1, how="all")

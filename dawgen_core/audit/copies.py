@@ -108,7 +108,7 @@ class Pairs:
     def __init__(self, rows: pd.DataFrame):
         known = set(zip(bare(rows["sentence1"]), bare(rows["sentence2"]), strict=True))
         self._known = known | {(second, first) for first, second in known}
-        self._near, self._sets = Index(), _pairs(rows)
+        self._near, self._rows = Index(), rows
 
     def held(self, rows: pd.DataFrame) -> Bools:
         """Per row: does its pair stand in the set, bare, in either order?"""
@@ -117,9 +117,10 @@ class Pairs:
 
     def nearly_held(self, rows: pd.DataFrame, *, progress: bool = False) -> Bools:
         """Per row: is a pair of the set nearly the same, in the same order?"""
-        for number, pair in enumerate(tqdm(dict.fromkeys(self._sets), "other set", disable=not progress, leave=False)):
+        own = dict.fromkeys(_pairs(self._rows))
+        for number, pair in enumerate(tqdm(own, "other set", disable=not progress, leave=False)):
             self._near.found(pair, else_put=number)
-        self._sets = []  # they stand in the index now
+        self._rows = self._rows.head(0)  # they stand in the index now
         pairs = tqdm(_pairs(rows), "near leaks", disable=not progress, leave=False)
         return np.array([self._near.found(pair) is not None for pair in pairs], bool)
 

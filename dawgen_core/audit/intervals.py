@@ -17,6 +17,11 @@ class Share(NamedTuple):
 
     marks: NDArray | pd.Series
 
+    @property
+    def n(self) -> int:
+        """Rows behind it."""
+        return len(self.marks)
+
     def shown(self) -> tuple[float, float, float]:
         """Value and interval."""
         k, n = int(np.sum(self.marks)), len(self.marks)
@@ -32,6 +37,11 @@ class Mean(NamedTuple):
     """Over rows: Student's interval, Welch's for a difference."""
 
     values: pd.Series
+
+    @property
+    def n(self) -> int:
+        """Rows behind it."""
+        return len(self.values)
 
     def shown(self) -> tuple[float, float, float]:
         """Value and interval."""
@@ -49,10 +59,11 @@ class Mean(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Of held-out predictions: percentiles of their resamples. A plain number has none, and no interval."""
+    """Of n held-out predictions: percentiles of their resamples. A plain number of n rows has none, and no interval."""
 
     value: float
     draws: NDArray = np.full(1, NAN)
+    n: int = 0
 
     def shown(self) -> tuple[float, float, float]:
         """Value and interval."""

@@ -33,22 +33,26 @@ def agreement(rows: pd.DataFrame, real: pd.DataFrame) -> tuple[NDArray, NDArray]
     """Do classifiers trained on real rows give the rows' own labels? (per synthetic row [B], per held-out real row [R]).
     Bare rows; the labels must be the same.
 
-    Both sides are answered by classifiers of the same folds: a real row by the one that has not seen it, a synthetic one
-    by each, and its figure is the share of them that agree. (Their mean would answer better than any one of them.)
+    Both sides are answered by classifiers of the same folds: a real row by the one that has not seen it, and so a synthetic
+    row that stands among the real ones; another by each, and its figure is the share of them that agree. (Their mean would
+    answer better than any one of them.)
     """
     words = vocabulary(real)
     both = pd.concat([real, rows], ignore_index=True)
     features, labels, n_real = pair_features(both, words), real["label"].to_numpy(), len(real)
-    fold_B, names = shortcuts.folds(shortcuts.inputs(real, "pair")), np.unique(labels)
-    held_out, right, n_asked = np.zeros((n_real, len(names))), np.zeros(len(rows)), 0
+    texts, names = shortcuts.inputs(both, "pair"), np.unique(labels)
+    fold_B, fold_S = np.split(shortcuts.folds(texts), [n_real])  # equal texts: the same fold
+    known_S = texts[n_real:].isin(set(texts[:n_real])).to_numpy()
+    held_out, right, n_asked = np.zeros((n_real, len(names))), np.zeros(len(rows)), np.zeros(len(rows))
     for fold in np.unique(fold_B):
         test = fold_B == fold
         if len(np.unique(labels[~test])) == len(names):  # else this fold is all there is of a class: no answer
             model = shortcuts.fitted(features[:n_real][~test], labels[~test])
             held_out[test] = model.predict_proba(features[:n_real][test])
-            right += model.predict(features[n_real:]) == rows["label"].to_numpy()
-            n_asked += 1
-    return right / max(1, n_asked), names[held_out.argmax(1)] == labels
+            asked = ~known_S | (fold_S == fold)
+            right += asked & (model.predict(features[n_real:]) == rows["label"].to_numpy())
+            n_asked += asked
+    return right / np.maximum(1, n_asked), names[held_out.argmax(1)] == labels
 
 
 def error_rate(synthetic: float, real: float, n_classes: int) -> float:

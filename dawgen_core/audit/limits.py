@@ -25,10 +25,14 @@ def fewest() -> int:
 
 
 def limit(measure: str, scope: str, kind: str, n: int) -> float:
-    """The limit of the largest calibrated number of rows per class that is not above n; NaN where none was calibrated."""
+    """The limit for n rows per class: between two calibrated numbers as chance goes, linear in 1 / sqrt(n); above the
+    largest that of the largest; NaN below the smallest and where none was calibrated."""
     known = table()
-    rows = known[(known["measure"] == measure) & (known["scope"] == scope) & (known["kind"] == kind) & (known["n"] <= n)]
-    return float(rows.loc[rows["n"].idxmax(), "limit"]) if len(rows) else float("nan")
+    rows = known[(known["measure"] == measure) & (known["scope"] == scope) & (known["kind"] == kind)]
+    rows = rows.sort_values("n")
+    if not len(rows) or n < rows["n"].iloc[0]:
+        return float("nan")
+    return float(np.interp(-(n**-0.5), -(rows["n"] ** -0.5), rows["limit"]))
 
 
 def excess(worse: str, difference: float) -> float:

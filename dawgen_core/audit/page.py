@@ -98,7 +98,9 @@ def _verdict(lines: list[Line]) -> str:
     red, amber = ([line for line in lines if line["flag"] == flag] for flag in KNOWN["flag"][:2])
     names = list(dict.fromkeys(line["measure"] for line in red or amber))
     said = ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
-    head = f"{len(red)} red flag{'s' * (len(red) > 1)}" if red else "No red flag"
+    held = [line["limit"] for line in lines if line["group"] != "leaks"]
+    judged = not held or any(map(math.isfinite, held))
+    head = f"{len(red)} red flag{'s' * (len(red) > 1)}" if red else "No red flag" if judged else "Too few rows to judge"
     return f"{head}{f', {len(amber)} amber' if amber else ''}{f': {said}' if said else ''}."
 
 

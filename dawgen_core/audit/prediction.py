@@ -16,11 +16,13 @@ RIGHT, SHORTCUT = "wrong labels (oracle)", "label told by sentence 2 only"
 
 
 def joined(measures: pd.DataFrame, ledger: pd.DataFrame, method: str) -> pd.DataFrame:
-    """A row per task, seed and kind of pairs: `accuracy` of prompts tuned on them, and every measure of all rows."""
+    """A row per task, seed and kind of pairs: `accuracy` of prompts tuned on them, and every measure of all rows. Of kinds
+    that came to the same pairs (all their figures are the same) the first alone: they are one set."""
     whole = measures[measures["label"] == ""].pivot(index=["task", "seed", "source"], columns="measure", values="value")
     own = ledger[ledger["method"] == method].dropna(subset="seed").assign(seed=lambda rows: rows["seed"].astype(int))
     keys = own.rename(columns={"generator": "source"}).set_index(["task", "seed", "source"])["accuracy"]
-    return whole.join(keys, how="inner").reset_index()
+    found, figures = whole.join(keys, how="inner").reset_index(), list(whole.columns)
+    return found.drop_duplicates(["task", "seed", *figures], ignore_index=True)
 
 
 def relations(found: pd.DataFrame) -> pd.DataFrame:

@@ -4,11 +4,12 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from dawgen_core.tasks import TaskError
@@ -28,7 +29,8 @@ def opened(path: Path) -> Iterator[TextIO]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TaskError(f"{path}: expected a whole gzip file, found a truncated one ({error})") from error
     except csv.Error as error:
-        raise TaskError(f"{path}: expected one row a line and closed quotes, found {error}") from error
+        wanted = f"one row a line, closed quotes and fields of at most {csv.field_size_limit():,} characters"
+        raise TaskError(f"{path}: expected {wanted}, found {error}") from error
 
 
 def text_lines(path: Path) -> list[str]:
@@ -41,6 +43,26 @@ def text_lines(path: Path) -> list[str]:
 def records(path: Path) -> list[dict]:
     """Rows as dictionaries. Text stays text: "NA" and "1.0" are not turned into numbers. Errors: TaskError."""
     return list(stream(path))
+
+
+def columns(path: Path, names: Sequence[str], options: str) -> pd.DataFrame:
+    """These columns of all rows, none of their values empty. options: those of a command that choose columns.
+
+    Errors: TaskError for a missing column, no rows, and for empty values with the number of their row.
+    """
+    rows = pd.DataFrame(records(path))
+    if not len(rows):
+        raise TaskError(f"{path}: expected rows with {', '.join(names)}, found none")
+    if missing := [name for name in names if name not in rows]:
+        raise TaskError(f"{path}: expected the columns {', '.join(names)}, found no {', '.join(missing)} among "
+                        f"{', '.join(map(str, rows.columns))}; use {options}")  # fmt: skip
+    for name in names:
+        empty = [i for i, value in enumerate(rows[name]) if value is None or value != value or not str(value).strip()]
+        if empty:
+            shown = ", ".join(str(i + 1) for i in empty[:5]) + (", ..." if len(empty) > 5 else "")
+            raise TaskError(f"{path}: expected text in column {name}, found none in {len(empty)} of {len(rows)} rows "
+                            f"(row {shown}; the first row of data is 1); mend or delete them")  # fmt: skip
+    return rows[list(names)]
 
 
 def stream(path: Path) -> Iterator[dict]:
@@ -73,9 +95,13 @@ def _separated(path: Path, kind: str) -> Iterator[dict]:
         header = next(rows, None)
         if header is None:
             raise TaskError(f"{path}: expected a header and rows, found an empty file")
-        for number, row in enumerate(rows, start=2):
+        for number, row in enumerate(rows, start=1):
             if len(row) != len(header):
-                raise TaskError(f"{path}, row {number}: expected {len(header)} fields as in the header, found {len(row)}")
+                raise TaskError(f"{path}, row {number} below the header: expected {len(header)} fields as there, "
+                                f"found {len(row)}")  # fmt: skip
+            if any("\0" in field for field in row):
+                raise TaskError(f"{path}, row {number} below the header: expected text, found a NUL byte; "
+                                "re-save the file as UTF-8")  # fmt: skip
             yield dict(zip(header, row, strict=True))
 
 

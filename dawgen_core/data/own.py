@@ -61,17 +61,7 @@ def read(path: Path, text: tuple[str, str], label: str, names: dict[str, str] | 
     columns = dict(zip((*text, label), COLUMNS, strict=True))
     if len(columns) < 3:
         raise TaskError(f"expected three different columns, found --text {' '.join(text)} --label {label}")
-    found = pd.DataFrame(files.records(path))
-    if missing := [name for name in columns if name not in found]:
-        raise TaskError(f"{path}: expected the columns {', '.join(columns)}, found no {', '.join(missing)} among "
-                        f"{', '.join(map(str, found.columns)) or 'no rows'}; use --text and --label")  # fmt: skip
-    rows = found[list(columns)].rename(columns=columns)
-    for name, column in columns.items():
-        empty = [i for i, value in enumerate(rows[column]) if value is None or value != value or not str(value).strip()]
-        if empty:
-            shown = ", ".join(str(i + 1) for i in empty[:5]) + (", ..." if len(empty) > 5 else "")
-            raise TaskError(f"{path}: expected text in column {name}, found none in {len(empty)} of {len(rows)} rows "
-                            f"(row {shown}, counted from 1 below the header); mend or delete them")  # fmt: skip
+    rows = files.columns(path, list(columns), "--text and --label").rename(columns=columns)
     rows = rows.map(lambda value: " ".join(_plain(value).split()))
     known = names or _names(path, list(rows["label"]))
     if unknown := set(rows["label"]) - set(known.values()):

@@ -110,7 +110,8 @@ def load_profile(name: str) -> Profile:
         if profile.data_dir and (beside / profile.data_dir).is_dir():
             profile = profile.model_copy(update={"data_dir": str(beside / profile.data_dir)})
         if taken := [p for p in sorted((beside / "tasks").glob("*.yaml")) if (PARAMS / "tasks" / p.name).is_file()]:
-            raise ParamsError(f"{taken[0]}: expected a task of a name of its own, found one that params/tasks has; rename it")
+            raise ParamsError(f"{taken[0]}: expected a task of a name of its own, found one that params/tasks has; "
+                              "rename it")  # fmt: skip
     for task in profile.tasks:
         if not task_path(task).is_file():
             raise ParamsError(f"{path}: tasks: expected a file params/tasks/{task}.yaml, found none")

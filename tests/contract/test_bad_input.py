@@ -610,7 +610,7 @@ def test_a_row_with_more_or_fewer_fields(line, own_rows):
     rows = own_rows("csv")
     path = rows.folder / "my_task" / "train.csv"
     path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
-    with pytest.raises(TaskError, match="row 68: expected 3 fields as in the header"):
+    with pytest.raises(TaskError, match="row 67 below the header: expected 3 fields as there"):
         rows.pool()
 
 

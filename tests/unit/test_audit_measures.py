@@ -420,7 +420,9 @@ def test_agreement_with_real_rows_is_held_out():
     random, real = np.random.default_rng(3), toy("", 200, seed=4)
     real = real.assign(label=random.choice(["yes", "no"], 200))
     right_B, right_R = labelling.agreement(real, real)
-    assert 0.35 < right_R.mean() < 0.65 and right_B.mean() > 0.7  # the rows themselves were read by four of five
+    assert 0.35 < right_R.mean() < 0.65 and (right_B == right_R).all()  # each is asked of the one that has not read it
+    right_B, _ = labelling.agreement(real.assign(sentence1=real["sentence1"] + " qqq"), real)
+    assert right_B.mean() > 0.7  # nearly these rows: four of five have read them
 
 
 class Constant:
@@ -471,11 +473,12 @@ TABLE = pd.DataFrame([("m", "all", "against", n, n / 1000) for n in (300, 50, 15
 
 
 @pytest.mark.parametrize(("n", "expected"), [
-    (50, 0.05), (51, 0.05), (149, 0.05), (150, 0.15), (299, 0.15), (300, 0.3), (10**6, 0.3),
+    (50, 0.05), (150, 0.15), (300, 0.3), (10**6, 0.3), (72, 0.05 + 0.1 * (1 - (50 / 72) ** 0.5) / (1 - (1 / 3) ** 0.5)),
 ])  # fmt: skip
-def test_the_limit_is_of_the_largest_size_not_above(n, expected, monkeypatch):
+def test_a_limit_between_two_sizes_is_linear_in_the_root(n, expected, monkeypatch):
+    """72 is 1.2 squared times 50: of the way from 1 to 1 / sqrt(3), 1 - 1 / 1.2."""
     monkeypatch.setattr(limits, "table", lambda: TABLE)
-    assert limits.limit("m", "all", "against", n) == expected
+    assert limits.limit("m", "all", "against", n) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("of", [
@@ -558,7 +561,10 @@ def audits() -> pd.DataFrame:
     frame = pd.DataFrame(lines, columns=["measure", "label", "value", "reference"])
     frame["difference"] = frame["value"] - frame["reference"]
     frames = [frame.assign(repeat=0), frame.assign(repeat=1, difference=0.0, value=0.0)]
-    return pd.concat(frames).assign(task="t", n=50)
+    against = pd.concat(frames).assign(task="t", n=50)
+    alone = against[against["measure"] == copies].assign(reference=np.nan, difference=np.nan)
+    alone["value"] += 0.01
+    return pd.concat([against.assign(kind="against"), alone.assign(kind="alone")])
 
 
 def test_what_an_audit_of_halves_says_by_pencil():
@@ -570,7 +576,7 @@ def test_what_an_audit_of_halves_says_by_pencil():
     expected = {("words of sentence 2", "all"): 1.5, ("told from real by lengths", "all"): 0.1, ("distinct-1", "all"): 0.1}
     assert amber[first].iloc[0].to_dict() == pytest.approx(expected)
     alone = calibration.seen(audits(), "alone", "red")[first].iloc[0].to_dict()
-    assert alone == pytest.approx({(copies, "all"): 0.03, (copies, "class"): 0.05})  # values; shares alone
+    assert alone == pytest.approx({(copies, "all"): 0.04, (copies, "class"): 0.06})  # values of their own
     assert calibration.seen(audits(), "alone", "amber").empty
 
 

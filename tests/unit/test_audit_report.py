@@ -161,7 +161,7 @@ def test_planted_rows_of_the_test_set():
     found = figure(audited("leaks"), "in the test set")
     check(found, 0.1)
     assert found["limit"] == limits.LEAKED == 0.005 and found["n"] == 2 * N and "left out" in found["note"]
-    assert (audited("leaks").measures.query("measure != 'in the test set' and group != 'leaks'")["n"] == 0.9 * N).all()
+    assert (audited("leaks").measures.query("group != 'leaks'")["n_per_class"] == 0.9 * N).all()
     where = damaged("leaks", sound())[1]
     assert flagged(audited("leaks"), "in the test set") == set(where)
     assert set(audited("leaks").rows.loc[where, "flags"]) == {"in the test set"}
@@ -238,7 +238,7 @@ def test_columns_and_order():
     for fault in PLANTED:
         table = audited(fault).measures
         assert " ".join(table.columns) == ("label group measure unit value low high reference difference difference_low "
-                                           "difference_high limit flag note n")  # fmt: skip
+                                           "difference_high limit flag note n n_per_class")  # fmt: skip
         assert table.index.tolist() == list(range(len(table))) and not table.duplicated(["measure", "label"]).any()
         place = [(["red", "amber", ""].index(row.flag), list(report.MEASURES).index(row.measure), row.label)
                  for row in table.itertuples()]  # fmt: skip
@@ -253,7 +253,8 @@ def test_values_stand_within_their_intervals_and_differences_are_differences():
     held = table[table["reference"].notna()]
     assert (held["difference"] == held["value"] - held["reference"]).all() and len(held) > 50
     assert table["reference"].isna().equals(table["difference"].isna())
-    assert (table["n"] == table["measure"].map(lambda name: 2 * N if "test set" in name else N)).all()
+    assert (table["n"] == table["label"].map(lambda name: N if name else 2 * N)).all()
+    assert (table["n_per_class"] == table["group"].map(lambda name: 0 if name == "leaks" else N)).all()
 
 
 def test_every_measure_is_in_the_table_with_its_group_and_unit():
@@ -286,11 +287,51 @@ def test_smaller_sets_are_held_against_smaller_references(quick):
     """Else distinct-n and the like would fall with the size: 50 rows per class, against 50 of 300."""
     small = sound().groupby("label").head(50)
     table = report.audit(small, real()).measures
-    assert (table["n"] == 50).all()
+    assert (table["n_per_class"][table["group"] != "leaks"] == 50).all()
     for name in ("distinct-1", "compression ratio"):
         row = table.query("measure == @name and label == ''").iloc[0]
         assert row["reference"] == pytest.approx(row["value"], rel=0.2)
         assert abs(row["reference"] / figure(audited(), name)["reference"] - 1) > 0.15
+
+
+def test_a_reference_that_is_too_small_is_not_used(quick):
+    """40 real rows per class judge no 150: the figures stand alone, of all rows, and a third of copies is still red."""
+    rows = sound()
+    rows.loc[rows.index % 3 == 0, "sentence2"] = rows["sentence1"]
+    small = real().rows.groupby("label").head(40)
+    found = report.audit(rows, small)
+    copied = figure(found, "exact copies of sentence 1")
+    assert copied["flag"] == "red" and copied["n"] == 2 * N and math.isnan(copied["reference"])
+    assert found.audited == dict.fromkeys(LABELS, N) and len(found.warnings) == 1
+    said = "the reference has too few rows and is not used: expected 50 or more of every class, found 40 of class equivalent"
+    assert found.warnings[0].startswith(said)
+    few = report.audit(rows.groupby("label").head(40), small)  # as many as are audited: held against each other
+    assert figure(few, "exact copies of sentence 1")["reference"] == 0 and len(few.warnings) == 1
+
+
+def test_a_rare_class_keeps_what_others_are_judged_by(quick):
+    """150 and 20 rows: figures of rows are held against the limit for 85, of classes for 20 (none)."""
+    rows = pd.concat([part.head(n) for (_, part), n in zip(sound().groupby("label"), (150, 20), strict=True)])
+    found = report.audit(rows)
+    wanted = {("exact copies of sentence 1", ""): 85, ("exact copies of sentence 1", LABELS[0]): 150,
+              ("exact copies of sentence 1", LABELS[1]): 20, ("label told by sentence 2 only", ""): 20,
+              ("strongest give-away", LABELS[0]): 20, ("distinct-1", ""): 85}  # fmt: skip
+    for (measure, label), n in wanted.items():
+        line = figure(found, measure, label)
+        assert line["n_per_class"] == n, (measure, label)
+        assert (n < 50) == math.isnan(line["limit"]) or measure == "distinct-1", (measure, label)
+    assert found.warnings == ["too few rows to judge: expected 50 or more of every class, found 20 of class not_equivalent; "
+                              "a figure without a limit raises no flag"]  # fmt: skip
+
+
+def test_rows_of_the_reference_are_counted_and_asked_of_those_that_have_not_read_them(monkeypatch, quick):
+    monkeypatch.setattr(labelling, "agreement", AGREEMENT)
+    rows, held = real().rows, report.Reference(real().rows)
+    found, apart = report.audit(rows, held), report.audit(sound(), held)
+    assert figure(found, "in the reference")[["value", "flag"]].tolist() == [1, "amber"]
+    agreed = figure(found, "agreement with a classifier of real rows")
+    assert agreed["difference"] == pytest.approx(0, abs=1e-9)
+    assert figure(apart, "in the reference")["value"] < 0.02
 
 
 def test_same_input_same_output_and_a_reference_is_its_rows():
@@ -381,7 +422,8 @@ def test_past_its_limit_in_the_bad_direction(measure, value, reference, limit, f
     elsewhere = MADE_UP.assign(limit=-9.0)[(MADE_UP["scope"] != scope) | (MADE_UP["kind"] != kind)]
     monkeypatch.setattr(limits, "table", lambda: pd.concat([own, elsewhere]))
     other = None if reference is None else intervals.Drawn(reference)
-    row = dict(zip(report.COLUMNS, report._row(measure, label, intervals.Drawn(value), other, 50), strict=True))
+    row = dict(zip(report.COLUMNS, report._row(measure, label, intervals.Drawn(value), other, {"a": 50, "b": 50}),
+                   strict=True))  # fmt: skip
     assert row["flag"] == flag and (row["limit"] == limit or limit != limit)
 
 
@@ -461,7 +503,8 @@ def test_a_leak_of_the_few_shot_set_stays_in(quick):
     rows = made()
     found = report.audit(rows, few_shot=rows.head(20))
     assert figure(found, "in the few-shot set")[["value", "flag"]].tolist() == [0.5, "amber"]
-    assert (found.measures["n"][found.measures["group"] == "copies"] == 20).all()
+    copied = found.measures[found.measures["group"] == "copies"]
+    assert (copied["n_per_class"] == 20).all() and set(copied["n"]) == {20, 40} and found.audited == {"a": 20, "b": 20}
 
 
 def test_the_distance_of_states(quick):
@@ -539,6 +582,7 @@ def test_labels_may_be_numbers_and_rows_may_be_numbered_anyhow(quick):
     rows = made().assign(label=[0, 1] * 20).set_axis([7] * 40)
     found, again = report.audit(rows), report.audit(made().assign(label=["0", "1"] * 20))
     pd.testing.assert_frame_equal(found.measures, again.measures)
+    pd.testing.assert_frame_equal(report.audit(rows.assign(label=[0.0, 1.0] * 20)).measures, again.measures)
     assert found.rows.index.tolist() == list(range(40)) and set(found.measures["label"]) == {"", "0", "1"}
 
 

@@ -108,7 +108,7 @@ def test_numbers_as_labels_are_texts_in_every_format(kind, tmp_path, read):
 
 def test_json_holds_no_nan_and_the_whole_table(tmp_path, read):
     found = read(write(made(), tmp_path / "a.jsonl"))
-    assert list(found) == ["file", "rows", "labels", "red", "measures", "telling"]
+    assert list(found) == ["file", "rows", "labels", "red", "warnings", "audited", "measures", "telling"]
     assert all(list(row) == report.COLUMNS for row in found["measures"])
     assert any(row["reference"] is None for row in found["measures"])
     assert {row["label"] for row in found["telling"]} == {"a", "b"}
@@ -123,16 +123,16 @@ def test_text_shows_what_is_flagged_and_on_demand_all(tmp_path, run):
     lines = out.splitlines()
     assert (code, err) == (1, "")
     assert lines[0] == f"{path}: 40 pairs (a 20, b 20), against as many rows of {against} per class"
-    assert lines[1] == "1 red, 1 amber flags"
+    assert lines[1:3] == ["audited (but for leaks): a 16 of 20, b 16 of 20", "1 red, 1 amber flags"]
     assert re.search(r"^flag +class +measure +found +95 % interval +real +difference +limit +note$", out, re.MULTILINE)
     found = re.search(r"^RED +in the test set +20\.0 % +(.*) +0\.5 % +left out of all else$", out, re.MULTILINE)[1]
     assert found.strip() == "10.5 % to 34.8 %"  # no reference, no difference
     assert re.search(r"^amber +in the few-shot set +2\.5 % ", out, re.MULTILINE) and "self-BLEU" not in out
     n = len(report.audit(rows, real, test=rows.head(8), few_shot=rows.tail(1)).measures)
     assert lines[-1] == f"{n - 2} other figures within their limits or without one: --all shows them"
-    assert len(lines) == 3 + 2 + 2 + 1 + 1
+    assert len(lines) == 4 + 2 + 2 + 1 + 1
     code, out, _ = run(*options, "--all")
-    assert code == 1 and "self-BLEU" in out and "--all" not in out and len(out.rstrip().splitlines()) == 3 + 2 + n
+    assert code == 1 and "self-BLEU" in out and "--all" not in out and len(out.rstrip().splitlines()) == 4 + 2 + n + 2
     row = re.search(r"^ +a +words of sentence 2 .*$", out, re.MULTILINE)[0]
     assert re.fullmatch(r" +a +words of sentence 2 +10 +10 to 10 +10 +\+0 *", row)
 
@@ -192,13 +192,33 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
 
 
 def test_too_few_rows_to_judge_are_no_pass(tmp_path, run, monkeypatch):
-    path, real = write(made(120), tmp_path / "a.csv"), write(made(40, seed=3), tmp_path / "real.csv")
-    assert "TOO FEW" not in run(path)[1]  # no limit is known at all in these tests
-    known = pd.DataFrame([("near copies of sentence 1", "all", "against", 50, 0.1)], columns=limits.table().columns)
+    """Exit code 4; a reference that is too small is not used, and all rows are audited without it."""
+    path, few = write(made(120), tmp_path / "a.csv"), write(made(40, seed=3), tmp_path / "few.csv")
+    limited = [("near copies of sentence 1", "all", kind, 50, 0.1) for kind in ("against", "alone")]
+    known = pd.DataFrame(limited, columns=limits.table().columns)
     monkeypatch.setattr(limits, "table", lambda: known)
-    assert "TOO FEW" not in run(path)[1]
-    said = "TOO FEW ROWS to judge: 20 of the smallest class in rows and reference, expected 50"
-    assert said in run(path, "--against", real)[1]
+    assert run(path)[0] == 0 and "WARNING" not in run(path)[1]
+    code, out, _ = run(path, "--against", few)
+    said = "the reference has too few rows and is not used: expected 50 or more of every class, found 20 of class a, 20 of"
+    assert code == 4 and f"WARNING: {said}" in out and "audited (but" not in out
+    code, out, _ = run(few, "--against", path, "--json")
+    found = json.loads(out)
+    assert code == 4 and found["audited"] == {"a": 20, "b": 20}
+    assert found["warnings"] == ["too few rows to judge: expected 50 or more of every class, found 20 of class a, 20 of "
+                                 "class b; a figure without a limit raises no flag"]  # fmt: skip
+    assert run(few, "--test", path, "--page", tmp_path / "few.html")[0] == 4
+    assert "Too few rows to judge." in (tmp_path / "few.html").read_text(encoding="utf-8")
+
+
+def test_how_many_rows_were_audited_is_said(tmp_path, run):
+    path, real = write(made(120), tmp_path / "a.csv"), write(made(100, seed=3), tmp_path / "real.csv")
+    assert "audited (but for leaks): a 50 of 60, b 50 of 60\n" in run(path, "--against", real)[1]
+    assert "words that tell a class most: “" in run(path, "--all")[1]
+
+
+def test_a_folder_is_no_page(tmp_path, run, monkeypatch):
+    monkeypatch.setattr(report, "audit", pytest.fail)
+    refused(*run(write(made(), tmp_path / "a.csv"), "--page", tmp_path), "--page: expected the name of a file to write")
 
 
 def test_test_pairs_need_no_labels(tmp_path, run):
@@ -226,7 +246,8 @@ def test_a_large_file_shows_no_progress_where_nobody_looks(tmp_path, run, monkey
     assert told == [False, True]
 
 
-AUDIT = report.Audit(pd.DataFrame(columns=report.COLUMNS), made().assign(flags=""), pd.DataFrame(columns=["label", "ngram"]))
+AUDIT = report.Audit(pd.DataFrame(columns=report.COLUMNS), made().assign(flags=""), pd.DataFrame(columns=["label", "ngram"]),
+                     {"a": 20, "b": 20}, [])  # fmt: skip
 
 
 # ---------------------------------------------------------------- wrong input
@@ -247,14 +268,15 @@ def test_a_missing_file_is_named(tmp_path, run):
 
 def test_a_missing_column_is_named(tmp_path, run):
     path = write(made().rename(columns={"label": "gold"}), tmp_path / "a.csv")
-    refused(*run(path), f"{path}: expected the columns sentence1, sentence2, label, found sentence1, sentence2, gold; "
-            "name them with --first, --second and --label")  # fmt: skip
-    refused(*run(path, "--label", "gold", "--first", "s1"), "expected the columns s1, sentence2, gold, found")
+    refused(*run(path), f"{path}: expected the columns sentence1, sentence2, label, found no label among "
+            "sentence1, sentence2, gold; use --first, --second and --label")  # fmt: skip
+    refused(*run(path, "--label", "gold", "--first", "s1"), "expected the columns s1, sentence2, gold, found no s1")
     other = write(made(), tmp_path / "test.csv")
     refused(*run(path, "--label", "gold", "--against", other), f"{other}: expected the columns sentence1, sentence2, gold")
     other = write(made().drop(columns="sentence2"), tmp_path / "test.csv")
-    refused(*run(path, "--label", "gold", "--test", other), f"{other}: expected the columns sentence1, sentence2, found")
-    refused(*run(write(made().head(0), tmp_path / "no.jsonl")), "no.jsonl: expected the columns", "found no rows")
+    said = f"{other}: expected the columns sentence1, sentence2, found no sent"
+    refused(*run(path, "--label", "gold", "--test", other), said)
+    refused(*run(write(made().head(0), tmp_path / "no.jsonl")), "no.jsonl: expected rows with", "found none")
     refused(*run(write(made().head(0), tmp_path / "no.csv")), "no.csv: expected")
 
 
@@ -262,25 +284,28 @@ def test_a_missing_column_is_named(tmp_path, run):
     ("a.jsonl", b'{"sentence1": "a", "sentence2": "b", "label": "x"}\n{"sentence1": "a", "sent\n',
      """line 2: expected one JSON object, found '{"sentence1": "a", "sent'"""),
     ("a.jsonl", b'["a", "b", "x"]\n', "line 1: expected one JSON object, found list"),
-    ("a.csv", b"sentence1,sentence2,label\na,b\n", "row 2: expected 3 fields as in the header, found 2"),
-    ("a.csv", b'sentence1,sentence2,label\n"a,b,x\n', "expected one row a line and closed quotes"),
+    ("a.csv", b"sentence1,sentence2,label\na,b\n", "row 1 below the header: expected 3 fields as there, found 2"),
+    ("a.csv", b'sentence1,sentence2,label\n"a,b,x\n', "expected one row a line, closed quotes and fields of at most"),
+    ("a.csv", b'sentence1,sentence2,label\n"' + b"a" * 131_073 + b'",b,x\n', "131,072 characters, found field larger"),
+    ("a.csv", b"sentence1,sentence2,label\na,b,x\na\0b,b,x\n", "row 2 below the header: expected text, found a NUL byte"),
+    ("a.csv", b"sentence1,sentence2,label\n", "expected rows with sentence1, sentence2"),
     ("a.csv", b"", "expected a header and rows, found an empty file"),
     ("a.csv", "sentence1,sentence2,label\né,b,x\n".encode("latin-1"), "expected UTF-8 text"),
     ("a.csv.gz", b"sentence1,sentence2,label\na,b,x\n", "expected a whole gzip file"),
     ("a.jsonl.gz", gzip.compress(b"{}" * 99)[:20], "expected a whole gzip file"),
     ("a.parquet", b"PAR1, but no more", "expected a whole parquet file"),
     ("a.txt", b"a", "expected .jsonl, .csv, .tsv or .parquet (.gz allowed), found .txt"),
-    ("a.csv", b"sentence1,sentence2,label\na,b,x\n ,b,x\n", "the rows, row 1: expected text in sentence1, found ' '"),
+    ("a.csv", b"sentence1,sentence2,label\na,b,x\n ,b,x\n", "in column sentence1, found none in 1 of 2 rows (row 2;"),
     ("a.jsonl", b'{"sentence1": "a", "sentence2": "b", "label": "x"}\n{"sentence1": "a", "label": "x"}\n',
-     "the rows, row 1: expected text in sentence2, found nan"),
+     "expected text in column sentence2, found none in 1 of 2 rows (row 2;"),
     ("a.jsonl", b'{"sentence1": "a", "sentence2": "b", "label": "x"}\n{"sentence1": "a", "sentence2": "b", "label": null}',
-     "the rows, row 1: expected a label, found"),
-    ("a.csv", b"sentence1,sentence2,label\na b,b c,x\na b,b d,\n", "the rows, row 1: expected a label, found ''"),
+     "expected text in column label, found none in 1 of 2 rows (row 2;"),
+    ("a.csv", b"sentence1,sentence2,label\na b,b c,x\na b,b d,\n", "in column label, found none in 1 of 2 rows (row 2;"),
 ], ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "")  # fmt: skip
 def test_a_damaged_file_is_named(name, content, said, tmp_path, run):
     (tmp_path / name).write_bytes(content)
     refused(*run(tmp_path / name), said)
-    if "the rows" not in said:
+    if "label, found none" not in said:  # a test set needs no labels
         refused(*run(write(made(), tmp_path / "whole.csv"), "--test", tmp_path / name), str(tmp_path / name), said)
 
 
@@ -313,7 +338,7 @@ def test_two_rows_without_a_common_word_are_audited(tmp_path, capsys):
     """What a reader tries first."""
     rows = pd.DataFrame([("a b", "c d", "x"), ("e f", "g h", "y")], columns=COLUMNS)
     code, out = cli.main(["audit", write(rows, tmp_path / "a.csv")]), capsys.readouterr()
-    assert (code, out.err) == (0, "") and "2 pairs (x 1, y 1)" in out.out
+    assert (code, out.err) == (4, "") and "2 pairs (x 1, y 1)" in out.out
 
 
 def test_the_module_runs_as_a_command(tmp_path):
@@ -321,7 +346,8 @@ def test_the_module_runs_as_a_command(tmp_path):
     rows, real = write(made(80), tmp_path / "a.jsonl.gz"), write(made(80, seed=1), tmp_path / "real.csv")
     command = [sys.executable, "-m", "dawgen_core.app.cli", "audit", rows, "--against", real, "--test", real, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.stderr == "" and done.returncode in (0, 1)
+    assert done.stderr == ""
     found = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert found["red"] == sum(row["flag"] == "red" for row in found["measures"]) and (found["red"] > 0) == done.returncode
+    assert found["red"] == sum(row["flag"] == "red" for row in found["measures"])
+    assert done.returncode == (1 if found["red"] else 4)  # 40 of a class are too few
     assert {row["measure"] for row in found["measures"]} >= {"told from real by overlap", "label told by lengths only"}

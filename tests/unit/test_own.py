@@ -62,13 +62,13 @@ def test_a_wrong_encoding_is_noticed(read):
 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda f: f.rename(columns={"b": "c"}), "expected the columns a, b, y, found no b among a, c, y; use --text and"),
-    (lambda f: f.assign(a=f["a"].where(f.index != 3, " ")), r"text in column a, found none in 1 of 32 rows \(row 4,"),
-    (lambda f: f.assign(y=f["y"].where(f.index != 0, "")), r"text in column y, found none in 1 of 32 rows \(row 1,"),
+    (lambda f: f.assign(a=f["a"].where(f.index != 3, " ")), r"text in column a, found none in 1 of 32 rows \(row 4;"),
+    (lambda f: f.assign(y=f["y"].where(f.index != 0, "")), r"text in column y, found none in 1 of 32 rows \(row 1;"),
     (lambda f: f.assign(y=f["y"].where(f.index != 0, "Same")), "expected labels that differ by more than case and spaces, "
      r"found 'Same' \(1 rows\) and 'same' \(15 rows\); make them one"),
     (lambda f: f.assign(y="same"), "expected 2 to 20 different labels, found 1 .*is --label the right column"),
     (lambda f: f.assign(y=f["a"]), "expected 2 to 20 different labels, found 32 "),
-    (lambda f: f.head(0), "found no a, b, y among no rows"),
+    (lambda f: f.head(0), "expected rows with a, b, y, found none"),
 ])  # fmt: skip
 def test_what_is_wrong_is_named(read, change, message):
     with pytest.raises(TaskError, match=message):

@@ -16,7 +16,7 @@ def measures(*rows: dict) -> pd.DataFrame:
     """Rows that differ from a plain one as said."""
     plain = dict.fromkeys(page.NUMBERS, np.nan) | {
         "task": "sick", "source": "dawgen", "label": "", "group": "copies", "measure": "exact copies", "unit": "share",
-        "flag": "", "note": "", "value": 0.5, "n": 1000}  # fmt: skip
+        "flag": "", "note": "", "value": 0.5, "n": 1000, "limit": 0.6}  # fmt: skip
     return pd.DataFrame([plain | row for row in rows], columns=list(dict.fromkeys([*plain, *(k for r in rows for k in r)])))
 
 
@@ -163,6 +163,13 @@ def test_the_verdict(flags, said, written):
     text, _ = written(measures(*[{"flag": names[flag], "measure": f"m{i}"} for i, flag in enumerate(flags)]))
     worst = names[next((flag for flag in "ra" if flag in flags), " ")]
     assert f'<p class="verdict {worst}" id="verdict">{said}</p>' in text
+
+
+def test_figures_without_limits_are_no_pass(written):
+    text, _ = written(measures({"limit": np.nan}, {"limit": 0.005, "group": "leaks"}))
+    assert ">Too few rows to judge.</p>" in text
+    text, _ = written(measures({"limit": np.nan, "flag": "red", "group": "leaks"}))
+    assert ">1 red flag: exact copies.</p>" in text
 
 
 # ---------------------------------------------------------------- which pairs are shown

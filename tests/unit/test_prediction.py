@@ -39,5 +39,8 @@ def test_joined_keeps_all_rows_figures_of_one_way():
     measures = pd.DataFrame(figures, columns=["task", "seed", "source", "label", "measure", "value"])
     tuned = [("t", 1.0, "dawgen", "paired", 0.7), ("t", 1.0, "dawgen", "syn", 0.2), ("t", None, "none", "paired", 0.1)]
     ledger = pd.DataFrame(tuned, columns=["task", "seed", "generator", "method", "accuracy"])
+    twice = measures.query("source == 'dawgen'").assign(source="dawgen_exact")  # an arm that dropped nothing: one set
+    measures = pd.concat([measures, twice], ignore_index=True)
+    ledger = pd.concat([ledger, ledger.head(1).assign(generator="dawgen_exact")], ignore_index=True)
     found = prediction.joined(measures, ledger, "paired")
     assert found[["source", "m", "accuracy"]].values.tolist() == [["dawgen", 0.3, 0.7]]
