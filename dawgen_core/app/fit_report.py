@@ -52,7 +52,7 @@ def write(folder: Path) -> dict[str, Any]:
     red = [f"{_flagged(row)}: {row.value:.1%}" if row.unit == "share" else _flagged(row)
            for row in audited.red.itertuples()]  # fmt: skip
     about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": weights,
-              "red": red, "commit": receipts.commit()}  # fmt: skip
+              "red": red, "warnings": audited.warnings, "commit": receipts.commit()}  # fmt: skip
     card = _card(folder, profile, about)
     with artifacts.replacing(folder / "README.md") as part:
         part.write_text(card, encoding="utf-8")
@@ -150,7 +150,7 @@ def _copied(source: Path, target: Path, names: tuple[str, ...]) -> None:
 
 def _card(folder: Path, profile: Profile, about: dict[str, Any]) -> str:
     """The model card: what it is, how it was made, how good it is, how to use it, what it is not."""
-    red = "".join(f"- {line}\n" for line in about["red"]) or "- no red flag\n"
+    red = "".join(f"- {line}\n" for line in [*about["red"], *about["warnings"]]) or "- no red flag\n"
     lines = "\n".join(f"    {line}" for line in about["lines"])
     random = "\n**Random model.** Its answers mean nothing.\n" if profile.random_models else ""
     base = "" if profile.classifier.is_tiny else f"base_model: {profile.classifier.model}\n"

@@ -399,7 +399,7 @@ def test_the_table_of_arms_by_pencil(shown):
                                       "p (Holm)", "unlike none", "topped up", "right labels"]  # fmt: skip
     half, better, whole = "50.0 ± 0.0 (n=3)", "52.0 ± 1.0 (n=3)", "100.0 ± 0.0 (n=3)"
     assert found.values.tolist() == [
-        ["none", "no", half, half, half, "-", "-", "-", "0.0%", "0 of 24", "66.7 ± 28.9 (n=3)"],  # seed 13: 100, the others: 50
+        ["none", "no", half, half, half, "-", "-", "-", "0.0%", "0 of 24", "66.7 ± 28.9 (n=3)"],  # seed 13: 100, others: 50
         ["none", "yes", half, half, half, "-", "-", "-", "0.0%", "0 of 24", "66.7 ± 28.9 (n=3)"],
         ["no duplicates", "no", half, half, half, "+0.00", "+0.00 to +0.00", "1.000", "25.0%", "12 of 24", whole],
         ["no duplicates", "yes", better, better, better, "+2.00", "-0.48 to +4.48", "0.500", "25.0%", "12 of 24", whole],
