@@ -43,12 +43,15 @@ def _plan(options: argparse.Namespace) -> int:
     study = profiles.load_profile(options.profile)
     table, source = stages.planned(study, options.cores)
     print(f"{study.profile}: {study.about}\n")
-    print(tabulate(table.fillna(""), list(table.columns), "simple", showindex=False, intfmt=","))
-    if "hours" in table:
-        hours, disk = table["hours"].sum(), table["disk (MiB)"].sum()
-        print(f"\nIn all {hours:.1f} hours on {options.cores} cores, {disk:,.0f} MiB on disk; {source}.")
+    if "seconds" in table:
+        whole, disk = stages.lasting(table["seconds"].sum()), table["disk (MiB)"].sum()
+        table["seconds"] = table["seconds"].map(stages.lasting)
+        last = f"{whole} on {options.cores} cores, {disk:,.0f} MiB on disk"
     else:
-        print(f"\nIn all {table['jobs'].sum()} jobs; {source}.")
+        last = f"{table['jobs'].sum()} jobs"
+    columns = ["time" if name == "seconds" else name for name in table]
+    print(tabulate(table.fillna(""), columns, "simple", showindex=False, intfmt=","))
+    print(f"\nIn all {last}; {source}.")
     return 0
 
 

@@ -20,11 +20,16 @@ def results(folder: Path) -> pd.DataFrame:
         receipt = artifacts.read_json(path.with_name("receipt.json"), made_by="")
         line = found.setdefault(kind, {"kind": kind, "results": 0, "seconds": 0.0, "commits": set(), "damaged": []})
         line["results"] += 1
-        line["seconds"] += receipt["seconds"] * receipt.get("share", 1 / receipt.get("stack", 1))
+        line["seconds"] += seconds(receipt)
         line["commits"] |= {receipt["commit"]}
         line["damaged"] += [str(path.parent.relative_to(folder))] if kind in artifacts.NOTEBOOKS and not _whole(path) else []
     lines = [line | {name: ", ".join(sorted(line[name])) for name in ("commits", "damaged")} for line in found.values()]
     return pd.DataFrame(lines).round(1)
+
+
+def seconds(receipt: dict[str, Any]) -> float:
+    """What one result took of the work that made it together with others."""
+    return receipt["seconds"] * receipt.get("share", 1 / receipt.get("stack", 1))
 
 
 def _whole(path: Path) -> bool:

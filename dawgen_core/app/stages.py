@@ -1,11 +1,11 @@
 """What each notebook of a run took, and from it what another run is going to take."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from dawgen_core import artifacts, params
+from dawgen_core.app import provenance
 from dawgen_core.artifacts import Runs
 from dawgen_core.audit.ledger import conditions
 from dawgen_core.data import profiles
@@ -29,23 +29,22 @@ def jobs(study: Profile) -> pd.DataFrame:
 
 
 def measured(study: Profile, runs: Runs) -> pd.DataFrame:
-    """`jobs` with core seconds (of executed notebooks), the largest memory of a job and what is on disk, in MiB."""
+    """`jobs` with core seconds (of all their results, however often the run was stopped), the largest memory of a job and
+    what is on disk, in MiB."""
     lines = []
     for line in jobs(study).to_dict("records"):
         name = line["notebook"]
-        executed = [path for path in (runs.root / "notebooks").glob(f"{name}*.ipynb") if ".running" not in path.name]
-        notes = [json.loads(path.read_text(encoding="utf-8"))["metadata"]["papermill"] for path in executed]
         folders = [path.parent for path in runs.root.rglob("result.json") if _kind(path) == MADE_BY[name]]
         receipts = [artifacts.read_json(folder / "receipt.json", made_by=name) for folder in folders]
         size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
-        lines.append(line | {"seconds": round(sum(note["duration"] for note in notes), 1),
+        lines.append(line | {"seconds": round(sum(map(provenance.seconds, receipts)), 1),
                              "memory": max((receipt.get("peak_memory_mib", 0.0) for receipt in receipts), default=0.0),
                              "disk": round(size / 2**20, 1)})  # fmt: skip
     return pd.DataFrame(lines)
 
 
 def planned(study: Profile, cores: int, figures: Path = params.ROOT / "figures") -> tuple[pd.DataFrame, str]:
-    """(`jobs` with hours, memory and disk, where the costs come from): those of a published run on the same models, scaled
+    """(`jobs` with seconds, memory and disk, where the costs come from): those of a published run on the same models, scaled
     by units. Where there is none, the columns are not there."""
     plan, known = jobs(study), _published(study, figures)
     if known is None:
@@ -53,10 +52,21 @@ def planned(study: Profile, cores: int, figures: Path = params.ROOT / "figures")
     name, costs = known
     costs = plan[["notebook"]].merge(costs, on="notebook", suffixes=("_", ""))
     scale = plan["units"] / costs["units"].clip(lower=1)
-    plan["hours"] = (scale * costs["seconds"] / 3600 / plan["jobs"].clip(upper=cores)).round(2)
+    plan["seconds"] = (scale * costs["seconds"] / plan["jobs"].clip(upper=cores)).round()
     plan["memory (MiB)"] = (costs["memory"] * plan["jobs"].clip(upper=cores)).round()
     plan["disk (MiB)"] = (scale * costs["disk"]).round(1)
     return plan, f"scaled from what the published run of {name} took (one thread a job)"
+
+
+def lasting(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> lasting(44), lasting(550), lasting(51_000)
+    ('44 s', '9 min', '14.2 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def _published(study: Profile, figures: Path) -> tuple[str, pd.DataFrame] | None:

@@ -96,6 +96,24 @@ def test_wrong_rows_are_named_and_nothing_is_written(run, tmp_path, capsys, cont
     assert message in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == ["new.csv"]
 
 
+def test_why_says_what_a_run_is_made_of_and_what_is_damaged(run, capsys):
+    assert cli.main(["why", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "all is up to date" in out and {"few_shot", "generator", "synthetic", "condition"} <= set(out.split())
+    path = run / "own_run" / "seed-13" / "dawgen" / "paired_surgery" / "predictions.parquet"
+    assert cli.main(["why", str(path.parent)]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one["kind"] == "condition" and one["whole"] and one["receipt"]["seconds"] > 0
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-1])
+        assert cli.main(["why", str(run)]) == 1
+        out = capsys.readouterr().out
+        assert "own_run/seed-13/dawgen/paired_surgery" in out and "up to date" not in out
+    finally:
+        path.write_bytes(whole)
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     assert cli.main(["predict", str(tmp_path), "new.csv"]) == 2
     assert "fit.json" in capsys.readouterr().err

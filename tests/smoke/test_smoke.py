@@ -9,6 +9,7 @@ from papermill.exceptions import PapermillExecutionError
 from rehearsal import perform, printed
 
 from dawgen_core import artifacts
+from dawgen_core.app import stages
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.audit.ledger import conditions, ledger
 from dawgen_core.audit.tracing import trace
@@ -186,3 +187,9 @@ def test_a_changed_row_is_caught(kind, copied, smoke):
     change(pd.read_parquet(path)).to_parquet(path, index=False)
     with pytest.raises(ArtifactError, match=f"{name}.parquet: .*{message}"):
         trace(copied, smoke)
+
+
+def test_what_each_notebook_took(roots, smoke):
+    """`publish` writes it beside the figures; `dawgen plan` reads it there."""
+    table = stages.measured(smoke, roots[0]).set_index("notebook")
+    assert (table[["seconds", "memory", "disk"]] > 0).all(axis=None) and table["seconds"].idxmax() == "04_prompt_tuning"
