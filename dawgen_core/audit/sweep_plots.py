@@ -72,7 +72,7 @@ def rows_and_size(found: pd.DataFrame) -> Figure:
         _curve(axes[0], one, mark, f"{load_task(task).title}, {NAMES[method]}")
     axes[0].set(xlabel="synthetic pairs per class", ylabel="test accuracy (%)", title="how many pairs")
     axes[0].legend(frameon=False, fontsize=6)
-    part = found[found["sweep"] == "size"]
+    part = found[(found["sweep"] == "size") & found["accuracy"].notna()]
     for mark, (task, one) in zip(MARKS, part.groupby("task", sort=False), strict=False):
         _curve(axes[1], one, mark, load_task(task).title)
     axes[1].set(xlabel="width of the generator", title="how large a generator")
@@ -109,7 +109,12 @@ def changes(found: pd.DataFrame, sweep: str, base: str) -> pd.DataFrame:
     wide = part.pivot_table(index="seed", columns=["arm", "task"], values="accuracy", sort=False)
     rows = []
     for arm in part["arm"].unique():
-        gain, own = 100 * (wide[arm] - wide[base]).mean(axis=1), part[part["arm"] == arm]
+        own = part[part["arm"] == arm]
+        if own["accuracy"].isna().any():
+            lacking = ", ".join(load_task(task).title for task in own.loc[own["accuracy"].isna(), "task"].unique())
+            rows.append({"variant": arm, "accuracy": f"set not filled: {lacking}", "difference": "", "n": 0})
+            continue
+        gain = 100 * (wide[arm] - wide[base]).mean(axis=1)
         said = ("", "") if arm == base else (f"{gain.mean():+.2f}", interval(gain))
         line = {"variant": arm, "accuracy": f"{100 * own['accuracy'].mean():.1f}"}
         line |= dict(zip(("difference", "95 % interval"), said, strict=True))
@@ -117,7 +122,7 @@ def changes(found: pd.DataFrame, sweep: str, base: str) -> pd.DataFrame:
             if column in own and own[column].notna().any():
                 line[name] = f"{100 * own[column].mean():.1f}"
         rows.append(line | {"n": len(gain)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")
 
 
 def sensitivity(table: pd.DataFrame) -> Figure:

@@ -1,6 +1,5 @@
 """The sweeps of a profile (`params/beyond/PROFILE.yaml`): which variants, and a table of what each gave."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from dawgen_core.beyond import damage
 from dawgen_core.beyond.arms import Arms
 from dawgen_core.data import profiles
 from dawgen_core.data.sources import TaskFile
+from dawgen_core.data.synthetic import CorpusError
 from dawgen_core.params import PARAMS, Name, ParamsError, Positive, Profile, Record
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -87,14 +87,26 @@ def with_pool(task: TaskFile, study: Profile, shots: int) -> TaskFile:
 
 
 def run(study: Profile, sweeps: Sweeps, task: TaskFile, seeds: list[int], root: Path, code: str) -> pd.DataFrame:
-    """All sweeps on one task and group of seeds: sweep, arm, x, method, task, seed, accuracy (and what else was seen)."""
+    """All sweeps on one task and group of seeds: sweep, arm, x, method, task, seed, accuracy (and what else was seen).
+
+    A variant whose generator cannot fill its set (texts that do not end, too many rejects) has no accuracy: NaN.
+    """
     arms, out = Arms(study, task, seeds, root, code), []
 
     def add(sweep: str, arm: str, x: float, method: str, found: pd.DataFrame, **more) -> None:
         out.append(found.assign(sweep=sweep, arm=arm, x=x, method=method, task=task.task, **more))
 
+    def written(sweep: str, arm: str, x: float, other: Profile, window: int | None = None) -> None:
+        try:
+            pairs = arms.pairs(other, window)
+        except CorpusError as error:
+            print(f"{sweep}, {arm}: {error}")
+            add(sweep, arm, x, OURS, pd.DataFrame({"seed": seeds, "accuracy": float("nan")}))
+        else:
+            share = {"share": pairs["cache"].iloc[0]} if window else {}
+            add(sweep, arm, x, OURS, arms.tuned(other, OURS, pairs), **_labels(pairs), **share)
+
     whole = arms.pairs(study)
-    ours = partial(arms.tuned, study, OURS)
     roomy = Arms(study, with_pool(task, study, max(sweeps.shots)), seeds, root, code)
     for shots in sweeps.shots:
         own = _longer(study.model_copy(update={"shots": shots}), sweeps.shots_steps)
@@ -115,17 +127,13 @@ def run(study: Profile, sweeps: Sweeps, task: TaskFile, seeds: list[int], root: 
                 add("damage", kind, share, strategy, arms.tuned(study, strategy, worse))
     for name, generator in sweeps.generators.items():
         other = changed(study, {"generator": generator})
-        pairs = arms.pairs(other)
-        add("size", name, other.generator.shape["n_embd"], OURS, ours(pairs), **_labels(pairs))
-    add("options", "as in the profile", 0, OURS, ours(whole), **_labels(whole))
+        written("size", name, other.generator.shape["n_embd"], other)
+    add("options", "as in the profile", 0, OURS, arms.tuned(study, OURS, whole), **_labels(whole))
     for number, (name, overlay) in enumerate(sweeps.options.items(), 1):
-        other = changed(study, overlay)
-        pairs = arms.pairs(other) if "generator_tuning" in overlay else whole
-        add("options", name, number, OURS, arms.tuned(other, OURS, pairs), **_labels(pairs))
-    add("cache", "whole", 0, OURS, ours(whole), share=1.0, **_labels(whole))
+        written("options", name, number, changed(study, overlay))
+    add("cache", "whole", 0, OURS, arms.tuned(study, OURS, whole), share=1.0, **_labels(whole))
     for window in sweeps.windows:
-        pairs = arms.pairs(study, window)
-        add("cache", f"window {window}", window, OURS, ours(pairs), share=pairs["cache"].iloc[0], **_labels(pairs))
+        written("cache", f"window {window}", window, study, window)
     return pd.concat(out, ignore_index=True)
 
 

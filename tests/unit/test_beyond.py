@@ -192,3 +192,30 @@ def test_changes_by_pencil():
     table = sweep_plots.changes(found, "options", "base").set_index("variant")
     assert table.loc["new", ["difference", "95 % interval", "n"]].tolist() == ["+3.00", "+3.00 to +3.00", 2]
     assert table.loc["base", "difference"] == "" and set(table["right labels (%)"]) == {"80.0"}
+    lacking = pd.DataFrame([("window 3", t, 13, value) for t, value in (("mrpc", 0.5), ("sick", float("nan")))],
+                           columns=["arm", "task", "seed", "accuracy"]).assign(sweep="options")  # fmt: skip
+    table = sweep_plots.changes(pd.concat([found, lacking]), "options", "base").set_index("variant")
+    columns = ["accuracy", "difference", "95 % interval", "n"]
+    assert table.loc["window 3", columns].tolist() == ["set not filled: SICK", "", "", 0]
+    assert table.loc["new", "difference"] == "+3.00"
+
+
+def test_a_set_that_cannot_be_filled_is_a_result(tmp_path, monkeypatch, capsys):
+    """One window writes texts that do not end: the others are swept, and it has no accuracy."""
+    study, task = load_profile("smoke"), load_task("mrpc")
+    asked = sweeps.load(study).model_copy(update={"windows": [3, 4]})
+    pairs = pd.DataFrame({"seed": [13, 21], "label": ["equivalent"] * 2, "cache": 0.5})
+
+    def written(self, other, window=None):
+        if window == 3:
+            raise sweeps.CorpusError("expected 8 rows, found 5")
+        return pairs
+
+    for name in ("tuned", "method"):
+        monkeypatch.setattr(sweeps.Arms, name, lambda *_: pd.DataFrame({"seed": [13, 21], "accuracy": 0.5}))
+    monkeypatch.setattr(sweeps.Arms, "pairs", written)
+    monkeypatch.setattr(sweeps.Arms, "__init__", lambda *_: None)
+    monkeypatch.setattr(sweeps.damage, "damaged", lambda pairs, kind, share: pairs)
+    found = sweeps.run(study, asked, task, [13, 21], tmp_path, "code").set_index("arm")["accuracy"]
+    assert found["window 3"].isna().all() and (found["window 4"] == 0.5).all()
+    assert "cache, window 3: expected 8 rows, found 5" in capsys.readouterr().out
