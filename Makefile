@@ -33,11 +33,11 @@ plan: .venv/.ready  ## list the jobs of PROFILE without running them
 test: .venv/.ready  ## unit, contract and smoke tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser"
 
-test-browser: .venv/.ready  ## drives the audit page in a real headless Chromium
+test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
 	@$(BIN)/python -m pytest -q tests/browser -m browser
 
-lab: .venv/.ready  ## JupyterLab on the right kernel
-	@$(BIN)/jupyter lab notebooks
+lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
+	@$(BIN)/jupyter lab notebooks/00_tour.ipynb
 
 publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with their manifest
 	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)
