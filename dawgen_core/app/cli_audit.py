@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
     if options.page:
         against = f", against {options.against.name}" if options.against else ""
-        about = "\n\n".join([f"{len(rows):,} pairs of {options.file.name}{against}", *found.warnings])
+        about = "\n\n".join([f"{len(rows):,} pairs of {options.file.name}{against}", *(f"{line[0].upper()}{line[1:]}." for line in found.warnings)])
         named = {"task": options.file.name.partition(".")[0], "source": options.file.name}
         examples = found.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed="")
         page.write(options.page, f"Audit of {options.file.name}", about, found.measures.assign(**named), examples)
@@ -83,8 +83,8 @@ def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
     counts = found.rows["label"].value_counts()
     labels = ", ".join(f"{label} {n:,}" for label, n in counts.items())
     red, amber = (int((measures["flag"] == level).sum()) for level in ("red", "amber"))
-    reference = f"against as many rows of {options.against} per class"
-    against = reference if options.against else "no reference: absolute flags only"
+    held = measures["reference"].notna().any()
+    against = f"against as many rows of {options.against} per class" if held else "no reference: absolute flags only"
     lines = [f"{options.file}: {len(rows):,} pairs ({labels}), {against}"]
     if any(found.audited.get(label) != n for label, n in counts.items()):
         of = (f"{label} {found.audited.get(label, 0):,} of {n:,}" for label, n in counts.items())
