@@ -12,9 +12,10 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def notebook_code(path: Path) -> str:
-    """The code cells of a notebook, joined."""
+    """The code cells of a notebook, joined; solutions of exercises make nothing that is kept, and are left out."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    made = [cell for cell in cells if cell["cell_type"] == "code" and "solution" not in cell["metadata"].get("tags", [])]
+    return "\n\n".join("".join(cell["source"]) for cell in made)
 
 
 def imported_modules(source: str) -> set[str]:
