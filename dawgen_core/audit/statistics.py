@@ -61,7 +61,8 @@ def detectable(differences: Sequence[float], alpha: float = 0.05, power: float =
     values = np.asarray(differences, dtype=float)
     if len(values) < 3:
         return float("nan")
-    return float(TTestPower().solve_power(nobs=len(values), alpha=alpha, power=power) * values.std(ddof=1))
+    size = TTestPower().solve_power(nobs=len(values), alpha=alpha, power=power)  # for some n an array of one
+    return np.asarray(size).item() * float(values.std(ddof=1))
 
 
 def bootstrap(right_TSB: Sequence[Floats], n: int = 2000, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
