@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     found = report.audit(rows, real, **others, progress=sys.stderr.isatty())
     if options.page:
         against = f", against {options.against.name}" if options.against else ""
-        about = "\n\n".join([f"{len(rows):,} pairs of {options.file.name}{against}", *(f"{line[0].upper()}{line[1:]}." for line in found.warnings)])
+        warned = (f"{line[0].upper()}{line[1:]}." for line in found.warnings)
+        about = "\n\n".join([f"{len(rows):,} pairs of {options.file.name}{against}", *warned])
         named = {"task": options.file.name.partition(".")[0], "source": options.file.name}
         examples = found.rows[["label", "sentence1", "sentence2", "flags"]].assign(**named, seed="")
         page.write(options.page, f"Audit of {options.file.name}", about, found.measures.assign(**named), examples)
