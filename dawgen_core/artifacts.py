@@ -23,7 +23,7 @@ from dawgen_core.params import ROOT, Profile
 
 NOTEBOOKS = {
     "few_shot": "01_generator_tuning", "generator": "01_generator_tuning", "synthetic": "02_generation",
-    "condition": "04_prompt_tuning", "audit": "03_data_analysis", "tables": "05_tables",
+    "condition": "04_prompt_tuning", "audit": "03_data_analysis", "tables": "05_tables", "variant": "06_beyond",
 }  # fmt: skip
 NO_GENERATOR = "none"
 

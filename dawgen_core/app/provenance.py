@@ -21,7 +21,7 @@ def results(folder: Path) -> pd.DataFrame:
         line = found.setdefault(kind, {"kind": kind, "results": 0, "seconds": 0.0, "commits": set(), "damaged": []})
         line["results"] += 1
         line["seconds"] += seconds(receipt)
-        line["commits"] |= {receipt["commit"]}
+        line["commits"] |= {receipt["commit"]} if "commit" in receipt else set()  # what several results share has none
         line["damaged"] += [str(path.parent.relative_to(folder))] if kind in artifacts.NOTEBOOKS and not _whole(path) else []
     lines = [line | {name: ", ".join(sorted(line[name])) for name in ("commits", "damaged")} for line in found.values()]
     return pd.DataFrame(lines).round(1)

@@ -4,6 +4,7 @@ A variant is a profile with something changed. What it makes is kept under a dig
 sweeps that share a variant share its work, and a stopped sweep goes on where it was.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,10 +42,11 @@ class Arms:
         made_from = {"task": self.task.model_dump(exclude={"sources"}), "seeds": self.seeds, "code": self.code,
                      "few_shot": digest_of(rows), "compute": study.compute.model_dump(), **inputs}  # fmt: skip
         folder = self.root / what / digest_of(made_from)[:24]
-        if not artifacts.done(folder, "condition", made_from):
+        if not artifacts.done(folder, "variant", made_from):
             artifacts.begin(folder)
+            began = time.perf_counter()
             artifacts.write_table(folder / "table.parquet", make())
-            artifacts.finish(folder, "condition", made_from, {}, {})
+            artifacts.finish(folder, "variant", made_from, {}, {"seconds": round(time.perf_counter() - began, 3)})
         return pd.read_parquet(folder / "table.parquet")
 
     def few_shot(self, study: Profile, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,7 +9,7 @@ from papermill.exceptions import PapermillExecutionError
 from rehearsal import perform, printed
 
 from dawgen_core import artifacts
-from dawgen_core.app import stages
+from dawgen_core.app import provenance, stages
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.audit.ledger import conditions, ledger
 from dawgen_core.audit.tracing import trace
@@ -193,3 +193,6 @@ def test_what_each_notebook_took(roots, smoke):
     """`publish` writes it beside the figures; `dawgen plan` reads it there."""
     table = stages.measured(smoke, roots[0]).set_index("notebook")
     assert (table[["seconds", "memory", "disk"]] > 0).all(axis=None) and table["seconds"].idxmax() == "04_prompt_tuning"
+    made = provenance.results(roots[0].root).set_index("kind")
+    assert {"few_shot", "generator", "synthetic", "condition", "audit", "tables", "variant"} <= set(made.index)
+    assert (made["damaged"] == "").all() and (made["seconds"] > 0).all()
