@@ -29,7 +29,7 @@ class Arms:
 
     def __init__(self, study: Profile, task: TaskFile, seeds: Sequence[int], root: Path, code: str):
         self.study, self.task, self.seeds, self.root, self.code = study, task, list(seeds), root, code
-        self.rows = TaskRows(task, study)
+        self.rows, self._drawn = TaskRows(task, study), {}
         vocabulary = self.rows.vocabulary() if study.classifier.is_tiny else ()
         self.classifier = pretrained.load_classifier(study.classifier, study.compute, vocabulary)
         self.test, self.weights = self.rows.test(), self.classifier.weights_digest()
@@ -50,8 +50,10 @@ class Arms:
         return pd.read_parquet(folder / "table.parquet")
 
     def few_shot(self, study: Profile, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """(train, dev) of a seed under this profile's number of shots."""
-        return TaskRows(self.task, study).few_shot(seed)
+        """(train, dev) of a seed under this profile's number of shots, drawn once."""
+        if (key := (study.shots, seed)) not in self._drawn:
+            self._drawn[key] = TaskRows(self.task, study).few_shot(seed)
+        return self._drawn[key]
 
     def pairs(self, study: Profile, window: int | None = None) -> pd.DataFrame:
         """DawGen's pairs of all seeds (column `seed`), with the oracle's verdicts where there is one.
