@@ -29,7 +29,7 @@ def results(folder: Path) -> pd.DataFrame:
 
 def seconds(receipt: dict[str, Any]) -> float:
     """What one result took of the work that made it together with others."""
-    return receipt["seconds"] * receipt.get("share", 1 / receipt.get("stack", 1))
+    return receipt.get("seconds", 0.0) * receipt.get("share", 1 / receipt.get("stack", 1))
 
 
 def _whole(path: Path) -> bool:
