@@ -21,7 +21,7 @@ def publish(profile_name: str, target: Path = params.ROOT / "figures") -> Path:
         folder = runs.root / name
         result = artifacts.verified(folder, kind)
         receipt = artifacts.read_json(folder / "receipt.json", made_by=artifacts.NOTEBOOKS[kind])
-        commits |= set(receipt["commits"])
+        commits |= set(receipt.get("commits", [receipt["commit"]]))
         n_conditions = max(n_conditions, result["metrics"].get("conditions", 0))
         for name, digest in result["outputs"].items():
             if name.endswith((".parquet", ".html")):  # every row's and variant's numbers stay in the run
