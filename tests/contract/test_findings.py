@@ -25,6 +25,42 @@ def test_findings_on_released_pairs(name):
     assert len(shown) == 5 and shown <= published
 
 
+def test_findings_of_the_study():
+    """The lines on claims are those of the published verdicts, the sentences on labels and sweeps those of their tables."""
+    folder, readme = ROOT / "figures" / "study", (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("## What the study says") : readme.index("## Map")]
+    verdicts = pd.read_csv(folder / "verdicts.csv", dtype=str).set_index("claim")
+    rows = [line for line in section.splitlines() if line.startswith("|")][2:]
+    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
+    assert len(shown) == 10
+    for claim, *cells in shown:
+        assert cells == verdicts.loc[claim, ["paper (T5-large)", "this run", "95 % over seeds", "verdict"]].tolist(), claim
+    table = pd.read_csv(folder / "table1.csv", dtype=str).set_index("method")["AVG"]
+    head = " ".join(readme[: readme.index("You need")].split())
+    for method, form in {"Ours": "right on {} % of", "Prompt Tuning": "without them on {} %"}.items():
+        assert form.format(table[method].split()[0]) in head
+    for claim, form in {"Ours beats prompt tuning on the real pairs": "({} points, {})",
+                        "surgery helps (DawGen pairs)": "{} ({})"}.items():  # fmt: skip
+        assert form.format(*verdicts.loc[claim, ["this run", "95 % over seeds"]]) in head, claim
+    oracle = pd.read_csv(folder / "oracle.csv", dtype=str).set_index(["share of pairs", "generator"])
+    gains = oracle.loc[("right labels", "DawGen minus FewGen")].str.split().str[0].astype(float)
+    text = " ".join(section.split())
+    above = oracle.loc[("right labels", "DawGen minus FewGen")].str.extract(r"\((\S+) to")[0].astype(float) > 0
+    assert f"by {gains.min()} to {gains.max()} points (six of seven" in text and above.sum() == 6 and len(above) == 7
+    crossings = pd.read_csv(folder / "crossings.csv", dtype=str)
+    crossings = crossings.pivot(index="method", columns="task", values="pairs per class")
+    assert f"[{crossings.loc['Prompt Tuning'].iloc[0]} and {crossings.loc['Prompt Tuning'].iloc[1]} labelled" in text
+    assert f"fine-tuning {crossings.loc['FT'].iloc[0]} and {crossings.loc['FT'].iloc[1]} (" in text
+    options = pd.read_csv(folder / "options.csv", dtype=str).dropna(subset="difference")
+    spans = options["95 % interval"].str.split(" to ", expand=True).astype(float)
+    assert len(options) == 12 and ((spans[0] <= 0) & (spans[1] >= 0)).all()
+    sizes = pd.read_csv(folder / "sizes.csv", dtype=str).dropna(subset="difference")
+    assert "[{} and {} points]".format(*sizes["difference"]) in text
+    cache = pd.read_csv(folder / "cache.csv", dtype=str).set_index("variant").loc["window 12"]
+    assert f"Keeping {float(cache['of the cache (%)']):.0f} % of it" in text
+    assert f"costs {cache['difference']} points](figures/study/cache.md) ({cache['95 % interval']})" in text
+
+
 def test_findings_on_curation():
     """Every number of the two paragraphs stands in the published tables, beside what it is said of."""
     folder = ROOT / "figures" / "curation"
