@@ -75,6 +75,9 @@ def test_findings_on_curation():
     right = [arms.loc[arm, "right labels"].split()[0] for arm in ("confidence", "none")]
     assert "{} % of the labels right instead of {} %".format(*right) in text
     measures = pd.read_csv(folder / "prediction.csv", dtype=str).set_index("measure")
+    assert f"{(~measures.index.str.contains('oracle')).sum()} such measures" in text
+    changed = arms.loc[["no duplicates", "no near duplicates"], "unlike none"].str.rstrip("%")
+    assert "({} and {} % of the pairs)".format(*changed) in text
     said = {"agreement with a classifier of real rows": "(rank correlation {}, {} to {};",
             "wrong labels (oracle)": "({}, {} to {})"}  # fmt: skip
     for measure, form in said.items():
