@@ -23,7 +23,7 @@ def options_of(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Audits labelled pairs: copies, duplicates, leaks, shortcuts, labels, diversity. No neural model is needed. "
         "FILE: JSON lines, CSV, TSV or parquet, gzip'ed or not. "
-        "Exit code 1 when a red flag is raised, else 4 when a class has too few rows to judge."
+        "Exit code 1 when a red flag is raised, else 4 when a class has too few rows to judge (or to be judged by)."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the pairs to audit")
     parser.add_argument("--against", type=Path, metavar="REAL", help="real pairs of the same task: the reference")
