@@ -88,6 +88,37 @@ rule generator_tuning:
         PAPERMILL
 
 
+# Where a profile splits a label's rows into shards, these are jobs of bounded size; 02 finds what they wrote.
+def shards(w):
+    n = -(-study.generation.per_class // study.generation.shard) if study.generation.shard else 0
+    labels = profiles.load_task(w.task).labels
+    return [f"{RUN}/{w.task}/shards.seeds-{w.group}/{label}-{number}.json" for label in labels for number in range(n)]
+
+
+rule shard:
+    priority: 2
+    input:
+        code("02_generation"),
+        lambda w: settings(w.task),
+        lambda w: rows(w.task),
+        f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
+    output:
+        f"{RUN}/{{task}}/shards.seeds-{{group}}/{{label}}-{{number}}.json",
+    log:
+        f"{RUN}/logs/shard.{{task}}.seeds-{{group}}.{{label}}-{{number}}.log",
+    wildcard_constraints:
+        label="[^/]+",
+        number="[0-9]+",
+    threads: study.compute.threads
+    resources:
+        gpu=GPU,
+    params:
+        seeds=lambda w: GROUPS[w.group],
+    shell:
+        "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
+        " --shard {wildcards.number} --runs-dir {RUNS_DIR:q} --out {output} > {log} 2>&1 || {{ tail -n 30 {log} >&2; exit 1; }}"
+
+
 rule generation:
     priority: 2
     input:
@@ -95,6 +126,7 @@ rule generation:
         lambda w: settings(w.task),
         lambda w: rows(w.task),
         f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
+        shards,
     output:
         notebook=f"{RUN}/notebooks/02_generation.{{task}}.seeds-{{group}}.ipynb",
         index=f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",

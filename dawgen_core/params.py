@@ -109,6 +109,7 @@ class Generation(Record):
     block: Positive  # attempts between two saves
     on_length: Literal["reject", "close"]
     max_attempts_per_row: Annotated[float, Field(ge=1)]
+    shard: Positive | None = None  # rows of a label that one job writes; none: a task's job writes all of them
     curation: Curation | None = None
 
 

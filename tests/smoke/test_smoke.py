@@ -9,11 +9,13 @@ from papermill.exceptions import PapermillExecutionError
 from rehearsal import perform, printed
 
 from dawgen_core import artifacts
-from dawgen_core.app import provenance, stages
+from dawgen_core.app import provenance, stages, writing
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.audit.ledger import conditions, ledger
 from dawgen_core.audit.tracing import trace
+from dawgen_core.data.profiles import load_profile
 from dawgen_core.methods import METHODS
+from dawgen_core.params import ParamsError
 
 pytestmark = pytest.mark.smoke
 N_ONCE = sum(not row.module.SEEDED for row in METHODS.values()) - 1  # smoke has no hand prompt
@@ -106,15 +108,22 @@ def test_what_a_method_trained_is_kept_unless_it_is_as_large_as_the_model(roots,
         assert (roots[0].root / row.name / "adapter_model.safetensors").is_file()
 
 
-def test_key_value_prefixes_take_the_same_road(tmp_path):
-    """01 and 02 with the other kind of prompt."""
+def test_key_value_prefixes_and_shards_take_the_same_road(tmp_path):
+    """01 and 02 with the other kind of prompt, and with a shard that a job of its own wrote."""
     path = tmp_path / "prefixes.yaml"
     path.write_text("extends: smoke\nprofile: prefixes\nseeds: [13]\ntasks: [mrpc]\ngenerator_tuning:\n"
-                    "  prompt: prefix\n  kinds: [fewgen, dawgen]\n  steps: 6\n  discrimination_rows: 3\n")  # fmt: skip
+                    "  prompt: prefix\n  kinds: [fewgen, dawgen]\n  steps: 6\n  discrimination_rows: 3\n"
+                    "generation:\n  shard: 10\n")  # fmt: skip
     given = {"profile": str(path), "task": "mrpc", "seeds": [13], "runs_dir": str(tmp_path / "runs")}
-    for notebook in ("01_generator_tuning", "02_generation"):
-        perform(notebook, tmp_path, **given)
     runs = Runs(tmp_path / "runs" / "prefixes")
+    perform("01_generator_tuning", tmp_path, **given)
+    study = load_profile(str(path))
+    with pytest.raises(ParamsError, match="shard: expected 0 to 2, found 3"):
+        writing.write_shard(study, "mrpc", runs, [13], "equivalent", 3)
+    made = writing.write_shard(study, "mrpc", runs, [13], "equivalent", 1)
+    assert made == {f"mrpc/seed-13/{kind}/synthetic": 10 for kind in ("fewgen", "dawgen")}
+    perform("02_generation", tmp_path, **given)
+    assert writing.write_shard(study, "mrpc", runs, [13], "equivalent", 1) == {}  # the rows are there
     q_CSD = artifacts.read_tensors(runs.generator("mrpc", 13, "dawgen") / "prompt.safetensors")["q_CSD"]
     syn = pd.read_parquet(runs.synthetic("mrpc", 13, "dawgen") / "synthetic.parquet")
     assert q_CSD.shape[1] == 2 + 2 * 2 * 9 and len(syn) == 2 * 24  # infix; a key and a value at two layers for nine words
