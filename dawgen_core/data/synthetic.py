@@ -107,7 +107,7 @@ def shard(
     task: Task, number: int, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, span: range,
     wanted: int,
 ) -> Iterator[Attempt]:  # fmt: skip
-    """The attempts of a span in their order, for the label of this number, until `wanted` of them would be rows on their own.
+    """The attempts of a span in their order, for the label of this number, until `wanted` would be rows on their own.
 
     Asked block by block; the last block is as long as the acceptance rate so far asks for.
     """
