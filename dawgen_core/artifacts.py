@@ -1,22 +1,19 @@
 """Where things lie and how they get there: names to paths, atomic writes, digests, receipts.
 
-One folder per finished unit: its files, `result.json` (deterministic, with the digests of the files and of
-everything that went in) and `receipt.json` (seconds, memory, device, commit: differs from run to run).
-A folder without `result.json` is unfinished and is done again.
+One folder per finished unit: its files, `result.json` (deterministic, with the digests of the files and of all that went
+in) and `receipt.json` (seconds, memory, device, commit). A folder without `result.json` is unfinished and is done again.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -98,23 +95,8 @@ def read_json(path: Path, *, made_by: str) -> Any:
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
     """A parquet file, atomically."""
-    write_tables(path, [frame])
-
-
-def write_tables(path: Path, frames: Iterable[pd.DataFrame]) -> int:
-    """A parquet file of frames of the same columns, one in memory at a time, atomically; the number of rows."""
-    n, writer = 0, None
     with replacing(path) as part:
-        try:
-            for frame in frames:
-                table = pa.Table.from_pandas(frame, schema=writer and writer.schema, preserve_index=False)
-                writer = writer or pq.ParquetWriter(part, table.schema)
-                writer.write_table(table)
-                n += len(frame)
-        finally:
-            if writer:
-                writer.close()
-    return n
+        frame.to_parquet(part, index=False)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -6,13 +6,18 @@ them said is judged once, in the order of the attempts. One shard is the case of
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from dawgen_core.artifacts import replacing
 from dawgen_core.data.seen import Seen
 from dawgen_core.generation import Continuation, ContinueFrom
 from dawgen_core.params import Generation
@@ -91,6 +96,17 @@ def frames(
         found = tqdm(found, f"{task.task}: {label}", settings.per_class, leave=False, disable=not progress)
         while rows := list(islice(found, FRAME)):
             yield pd.DataFrame(rows).astype({"copy": "boolean", "duplicate": "boolean"})
+
+
+def write(path: Path, found: Iterable[pd.DataFrame]) -> None:
+    """A parquet file of frames with the same columns, one in memory at a time, atomically."""
+    with replacing(path) as part, ExitStack() as open_files:
+        writer = None
+        for frame in found:
+            table = pa.Table.from_pandas(frame, schema=writer and writer.schema, preserve_index=False)
+            writer = writer or open_files.enter_context(pq.ParquetWriter(part, table.schema))
+            writer.write_table(table)
+        open_files.close()  # before the file takes its place
 
 
 def shards(settings: Generation, firsts: Firsts | None) -> list[tuple[range, int]]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_synthetic import Script, adds_up, both, firsts, said, settings  # noqa: F401  fixtures, by their names
 
-from dawgen_core import artifacts, generation, params, prompts
+from dawgen_core import generation, params, prompts
 from dawgen_core.app import writing
 from dawgen_core.artifacts import ArtifactError, Runs
 from dawgen_core.data import parts, synthetic
@@ -71,7 +71,7 @@ def asked(mrpc, generator, smoke, tmp_path):
 
 
 def rows_in(folder, task, chosen, given, ask) -> bytes:
-    artifacts.write_tables(folder / "rows.parquet", synthetic.frames(task, ask, given, chosen, {}, progress=False))
+    synthetic.write(folder / "rows.parquet", synthetic.frames(task, ask, given, chosen, {}, progress=False))
     return (folder / "rows.parquet").read_bytes()
 
 
