@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test test-browser test-lab study check-figures lab publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: reproduce test test-browser study check-figures lab publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -33,10 +33,10 @@ plan: .venv/.ready  ## list the jobs of PROFILE without running them
 test: .venv/.ready  ## unit, contract and smoke tests
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser"
 
-test-browser: .venv/.ready  ## drives the audit page in a real headless Chromium
-	@$(BIN)/python -m pytest -q tests/browser -m browser --ignore=tests/browser/test_lab.py
+test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
+	@$(BIN)/python -m pytest -q tests/browser -m browser
 
-test-lab: .venv/.ready  ## drives JupyterLab in it; on a busy machine it may not get going, and says so
+lab: .venv/.ready  ## drives JupyterLab in it; on a busy machine it may not get going, and says so
 	@$(BIN)/python -m pytest -q tests/browser/test_lab.py -m browser
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour

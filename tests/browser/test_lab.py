@@ -19,7 +19,13 @@ pytestmark = pytest.mark.browser
 GIVEN = {"profile": "smoke", "task": "mrpc"}
 RUN_ALL = ".lm-Menu-item[data-command='runmenu:run-all']"
 PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(one => one.textContent)"
-STARTED = f"{PROMPTS}.some(text => /\\[[*\\d]+\\]/.test(text))"
+READY = """async () => {  // the page is restored, the notebook read, its kernel there
+    await window.jupyterapp.restored;
+    const notebook = window.jupyterapp.shell.currentWidget;
+    await notebook.context.ready;
+    await notebook.sessionContext.ready;
+    await notebook.sessionContext.session.kernel.info;
+}"""
 DONE = f"""(() => {{
     const prompts = {PROMPTS};
     const last = prompts.pop() || '';  // a folded solution shows no prompt
@@ -57,7 +63,7 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
                f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True",
                f"--LabApp.user_settings_dir={folder / 'settings'}", f"--LabApp.workspaces_dir={folder / 'workspaces'}",
-               "--LabApp.news_url=None"]  # fmt: skip
+               "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]  # fmt: skip
     with open(folder / "lab.log", "w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ)
     try:
@@ -68,7 +74,7 @@ def lab(tmp_path_factory):
             except OSError:
                 assert server.poll() is None, (folder / "lab.log").read_text()
                 time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/lab/tree"
+        yield f"http://127.0.0.1:{port}/lab/workspaces"
     finally:
         server.terminate()
         server.wait(30)
@@ -83,19 +89,13 @@ def run_all(chromium, lab):
         page = chromium.new_page(viewport={"width": 1300, "height": 900})
         pages.append(page)
         page.set_default_timeout(60_000)
-        page.goto(f"{lab}/{name}.ipynb")
+        page.goto(f"{lab}/{name}/tree/{name}.ipynb")  # a workspace of its own: no other notebook is restored beside it
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
-        asked, stop = 0.0, time.monotonic() + seconds
-        while not page.evaluate(DONE):
-            now = time.monotonic()
-            assert now < stop, page.evaluate(PROMPTS)
-            if not page.evaluate(STARTED) and now > asked + 15:  # a page that is not ready yet does nothing
-                page.locator(".jp-Notebook .jp-MarkdownCell").first.click()
-                page.get_by_role("menuitem", name="Run", exact=True).click()
-                page.locator(RUN_ALL).click()
-                asked = now
-            page.wait_for_timeout(500)
+        page.wait_for_function(f"window.jupyterapp?.shell.currentWidget?.context?.path === '{name}.ipynb'")
+        page.evaluate(READY)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator(RUN_ALL).click()
+        page.wait_for_function(DONE, timeout=1000 * seconds, polling=500)
         assert page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts() == []
         return page
 
