@@ -8,10 +8,12 @@ import argparse
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import pandas as pd
@@ -21,6 +23,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
+from dawgen_core.app import growth
 from dawgen_core.app.audit_costs import audit_costs
 from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
 from dawgen_core.app.method_costs import method_costs
@@ -31,7 +34,15 @@ from dawgen_core.params import ROOT, Backbone
 
 ROUNDS, STEPS = 5, 2
 WIDTHS = ((256, 6), (512, 8), (768, 12))  # width, layers
-AUDIT = "Made-up pairs, no reference, one run each. Hardware: {hardware}."
+CAPTIONS = {
+    "audit": "Made-up pairs, no reference, one run each. Hardware: {hardware}.",
+    "growth": "One quantity alone is changed, from two rows per class, two classes, two conditions and 20 prompt tokens on; the "
+              "exponent of a power law ({rounds} rounds in turn, median; 1: in proportion), random weights. {hardware}.",
+    "start": "Until imports are done, each in a process of its own ({rounds} rounds in turn, median). Hardware: {hardware}.",
+    "stages": "The published default run by notebook, from its receipts (figures/pocket/manifest.json); one thread a job.",
+    "rows": "Pairs of the twin of MRPC, both sentences written by the pocket generator (untuned), judged from shards; one run "
+            "each, one thread. Hardware: {hardware}.",
+}  # fmt: skip
 CAPTION = "Ratios measured in turn in one run ({rounds} rounds, median), random weights. Hardware: {hardware}."
 
 
@@ -225,7 +236,7 @@ T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers
 CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
 
 
-PARTS = ("algorithm_1", "generation", "algorithm_2", "methods", "audit")
+PARTS = ("algorithm_1", "generation", "algorithm_2", "methods", "audit", "growth", "start", "stages", "rows")
 
 
 def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFrame:
@@ -250,6 +261,16 @@ def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFra
         rows = many_prompts(device, dtype, t5, 32_128 if paper else 2_000, groups, (2, 8), rounds)
     elif part == "audit":
         rows = audit_costs((200, 400) if quick else (10_000, 30_000, 100_000))
+    elif part == "growth":
+        n_words = 2_000 if not paper else 32_128
+        rows = growth.growth_costs(classifier_of(t5, n_words, device, dtype), _named("T5", t5, n_words), quick=quick)
+    elif part == "start":
+        rows = growth.start_costs(quick=quick)
+    elif part == "stages":
+        rows = growth.stage_costs("pocket", ROOT / "figures")
+    elif part == "rows":
+        with tempfile.TemporaryDirectory() as folder:
+            rows = growth.row_costs((40, 80) if quick else (5_000, 50_000), 20 if quick else 2_500, Path(folder))
     else:
         n_words, n_prompt = (32_128, 100) if paper else (2_000, 20)
         classifier = classifier_of(t5, n_words, device, dtype)
@@ -273,7 +294,7 @@ if __name__ == "__main__":
         sys.exit()
     torch.set_num_threads(known.threads)
     where, (name,) = torch.device(known.device), known.parts
-    caption = (AUDIT if name == "audit" else CAPTION).format(rounds=ROUNDS, hardware=hardware(where))
+    caption = CAPTIONS.get(name, CAPTION).format(rounds=ROUNDS, hardware=hardware(where))
     table = bench(name, where)
     print(f"\n{name}\n{table.to_markdown(index=False)}")
     save_table(table, ROOT / "figures" / "bench" / f"{name}.{known.device}", caption)

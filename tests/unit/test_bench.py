@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dawgen_core import bilevel, losses, prompts, samplers, tuning
-from dawgen_core.app import bench, measuring
+from dawgen_core.app import bench, growth, measuring
 
 CPU = torch.device("cpu")
 
@@ -20,11 +20,12 @@ CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"
 def test_the_bench_runs_and_names_what_it_compares(device, part):
     """On CUDA every step, the generation and both loops run on small shapes in bfloat16."""
     table = bench.bench(part, torch.device(device), quick=True)
-    named = {"methods": {"what", "size", "method"}, "audit": {"what", "size", "seconds"}}
+    named = {"methods": {"what", "size", "method"}, "audit": {"what", "size", "seconds"}, "start": {"of", "seconds"},
+             "growth": {"grows with", "exponent"}, "stages": {"what", "core seconds"}, "rows": {"size", "peak memory (MiB)"}}  # fmt: skip
     named = named.get(part, {"what", "size", "ours", "against"})
     assert named <= set(table.columns) and not table.isna().any().any()
-    numbers = table.select_dtypes("number")
-    assert (numbers.drop(columns="growth since the size before", errors="ignore") >= 0).all().all() and numbers.shape[1] >= 2
+    numbers, signed = table.select_dtypes("number"), ["growth since the size before", "exponent"]
+    assert (numbers.drop(columns=signed, errors="ignore") >= 0).all().all() and numbers.shape[1] >= 2
     assert "random" in bench.CAPTION and "{hardware}" in bench.CAPTION
     assert "threads" in measuring.hardware(CPU)
 
@@ -75,6 +76,11 @@ def test_peak_memory_by_pencil():
         held.append(torch.ones(2**18))
 
     assert measuring.peak_mib(way, CPU) == pytest.approx(3, abs=0.1)
+
+
+def test_an_exponent_by_pencil():
+    assert growth.exponent([1, 2, 4], [3, 12, 48]) == pytest.approx(2)  # a doubled size costs four times as much
+    assert growth.exponent([5, 50], [7, 7]) == pytest.approx(0)
 
 
 def test_ratio_is_the_median_of_rounds():
