@@ -36,12 +36,12 @@ ROUNDS, STEPS = 5, 2
 WIDTHS = ((256, 6), (512, 8), (768, 12))  # width, layers
 CAPTIONS = {
     "audit": "Made-up pairs, no reference, one run each. Hardware: {hardware}.",
-    "growth": "One quantity alone is changed, from two rows per class, two classes, two conditions and 20 prompt tokens on; the "
+    "growth": "One quantity alone is changed, from two rows per class, two classes, two conditions, 20 tokens on; the "
               "exponent of a power law ({rounds} rounds in turn, median; 1: in proportion), random weights. {hardware}.",
     "start": "Until imports are done, each in a process of its own ({rounds} rounds in turn, median). Hardware: {hardware}.",
     "stages": "The published default run by notebook, from its receipts (figures/pocket/manifest.json); one thread a job.",
-    "rows": "Pairs of the twin of MRPC, both sentences written by the pocket generator (untuned), judged from shards; one run "
-            "each, one thread. Hardware: {hardware}.",
+    "rows": "Pairs of the twin of MRPC, both sentences written by the pocket generator (untuned), judged from shards; one "
+            "run each, one thread. Hardware: {hardware}.",
 }  # fmt: skip
 CAPTION = "Ratios measured in turn in one run ({rounds} rounds, median), random weights. Hardware: {hardware}."
 

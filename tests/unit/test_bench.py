@@ -21,7 +21,8 @@ def test_the_bench_runs_and_names_what_it_compares(device, part):
     """On CUDA every step, the generation and both loops run on small shapes in bfloat16."""
     table = bench.bench(part, torch.device(device), quick=True)
     named = {"methods": {"what", "size", "method"}, "audit": {"what", "size", "seconds"}, "start": {"of", "seconds"},
-             "growth": {"grows with", "exponent"}, "stages": {"what", "core seconds"}, "rows": {"size", "peak memory (MiB)"}}  # fmt: skip
+             "growth": {"grows with", "exponent"}, "stages": {"what", "core seconds"},
+             "rows": {"size", "peak memory (MiB)"}}  # fmt: skip
     named = named.get(part, {"what", "size", "ours", "against"})
     assert named <= set(table.columns) and not table.isna().any().any()
     numbers, signed = table.select_dtypes("number"), ["growth since the size before", "exponent"]
