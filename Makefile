@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test test-browser study check-figures lab publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: reproduce test test-browser study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -36,11 +36,13 @@ test: .venv/.ready  ## unit, contract and smoke tests
 test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
 	@$(BIN)/python -m pytest -q tests/browser -m browser
 
-lab: .venv/.ready  ## drives JupyterLab in it; on a busy machine it may not get going, and says so
-	@$(BIN)/python -m pytest -q tests/browser/test_lab.py -m browser
-
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
 	@$(BIN)/jupyter lab notebooks/00_tour.ipynb
+
+pages: .venv/.ready  ## the executed notebooks of PROFILE as HTML pages, solutions folded, into runs/PROFILE/pages
+	@$(BIN)/jupyter nbconvert --log-level WARN --to html --template page --TemplateExporter.extra_template_basedirs=notebooks \
+		--output-dir runs/$(PROFILE)/pages runs/$(PROFILE)/notebooks/*.ipynb
+	@echo "runs/$(PROFILE)/pages"
 
 publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with their manifest
 	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)

@@ -4,6 +4,8 @@ import nbformat
 import pytest
 from rehearsal import perform, printed
 
+from dawgen_core.params import ROOT
+
 pytestmark = pytest.mark.smoke
 SLIDERS = "(sliders, live in JupyterLab)"
 
@@ -28,7 +30,9 @@ def test_every_picture_is_an_image_with_a_text(tour):
 
 def test_its_page_holds_the_pictures_and_no_error(tour):
     nbconvert = pytest.importorskip("nbconvert")
-    page, _ = nbconvert.HTMLExporter(template_name="basic").from_notebook_node(tour)
+    exporter = nbconvert.HTMLExporter(template_name="page", extra_template_basedirs=[str(ROOT / "notebooks")])
+    page, _ = exporter.from_notebook_node(tour)
+    assert page.count("<summary>Code of the solution</summary>") == 3  # folded, as in JupyterLab
     assert page.count('src="data:image/png;base64,') == 7 and "Traceback" not in page and "Slider(" not in page
 
 
