@@ -72,7 +72,7 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
                              layout="constrained")  # fmt: skip
     for ax in axes.flat[len(tasks) :]:
         ax.axis("off")
-    for ax, task in zip(axes.flat, tasks, strict=False):
+    for i, (ax, task) in enumerate(zip(axes.flat, tasks, strict=False)):
         part = chosen[chosen["task"] == task]
         look = {"data": part, "y": "generator", "x": "accuracy", "hue": "setting", "order": order,
                 "hue_order": list(names.values()), "ax": ax}  # fmt: skip
@@ -82,6 +82,9 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
         ax.axvline(100 * part["majority"].iloc[0], color="#777777", linewidth=0.8, linestyle=":")
         ax.set_xlim(chosen["accuracy"].min() - 4, chosen["accuracy"].max() + 4)  # an interval of two seeds knows no bounds
         ax.set(ylabel="", xlabel="test accuracy (%)")
+        if i + n_columns >= len(tasks):  # the lowest of its column
+            ax.tick_params(labelbottom=True)
+            ax.xaxis.label.set_visible(True)
         ax.set_title("\n".join(textwrap.wrap(part["shown_as"].iloc[0], 30)), fontsize=8)
         missing = [i for i, g in enumerate(order) if g not in set(part["generator"])]
         for i in missing:
