@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dawgen_core.params import Name, Record
+from dawgen_core.params import Name, Record, Title
 
 MASK = "[MASK]"
 
@@ -47,7 +47,7 @@ class Task(Record):
     """What both models read and write for one task; `data.sources.TaskFile` adds where its rows are."""
 
     task: Name
-    title: str
+    title: Title
     labels: list[Name]
     classifier: ClassifierTexts
     generator: GeneratorTexts
