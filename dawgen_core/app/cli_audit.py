@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from dawgen_core.data import files
+from dawgen_core.data import files, labels
 from dawgen_core.tasks import TaskError
 
 EXAMPLES = """\
@@ -64,7 +64,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The asked columns of a file, under our names."""
-    return files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
+    rows = files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
+    labels.check(path, rows.get("label", ()))
+    return rows
 
 
 def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
