@@ -67,7 +67,7 @@ class Task(Record):
             if set(value) != set(self.labels):
                 raise ValueError(f"{key}: expected one entry for each of {self.labels}, found {list(value)}")
         for key, value in read.items():
-            slots, words = sorted(re.findall(r"\{\w*\}|\[MASK\]", value.template)), list(value.verbalizer.values())
+            slots, words = sorted(re.findall(r"\{[^{}]*\}|\[MASK\]", value.template)), list(value.verbalizer.values())
             if slots != [MASK, "{first}", "{second}"]:
                 raise ValueError(f"{key}.template: expected {{first}}, {{second}} and {MASK} exactly once, found {slots}")
             if len(set(words)) != len(words):

@@ -43,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.page and options.page.is_dir():
         raise TaskError(f"--page: expected the name of a file to write, found the folder {options.page}")
+    given = (options.file, options.against, options.test, options.few_shot)
+    if options.page and options.page.resolve() in {path.resolve() for path in given if path}:
+        raise TaskError(f"--page: expected another file than those that are read, found {options.page}")
     sentences = {options.first: "sentence1", options.second: "sentence2"}
     columns = sentences | {options.label: "label"}
     rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)

@@ -32,7 +32,7 @@ BATCH, MEAN = 1000, 2**16  # rows of a parquet file in memory at once, bytes of 
 def opened(path: Path, newline: str = "") -> Iterator[Iterator[str]]:
     """The lines of a UTF-8 text file, with their ends (a byte order mark is skipped). Errors: TaskError (missing, not UTF-8,
     damaged, too long a line, a NUL byte, a file that unpacks to far more than it is)."""
-    _check_there(path)
+    check_there(path)
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8-sig", newline=newline) as handle:
@@ -46,7 +46,8 @@ def opened(path: Path, newline: str = "") -> Iterator[Iterator[str]]:
         raise TaskError(f"{path}: expected {wanted}, found {error}") from error
 
 
-def _check_there(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """TaskError where no file is."""
     try:
         there = path.is_file()
     except OSError:  # a name that no file can have
@@ -131,7 +132,7 @@ def _check_header(path: Path, names: Sequence[str]) -> None:
 
 
 def _parquet(path: Path) -> Iterator[dict]:
-    _check_there(path)
+    check_there(path)
     try:
         file = pq.ParquetFile(path)
         _check_header(path, file.schema_arrow.names)
@@ -139,7 +140,7 @@ def _parquet(path: Path) -> Iterator[dict]:
         unpacked = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
         if unpacked > max(UNPACKED, TIMES * size) or about.num_rows > max(UNPACKED, size):
             raise TaskError(f"{path}: expected {TIMES} times the size of the file at most and a byte a row, found "
-                            f"{unpacked:,} bytes and {about.num_rows:,} rows in {size:,}: a bomb, it seems; write it again")  # fmt: skip
+                            f"{unpacked:,} bytes and {about.num_rows:,} rows in {size:,}; write it again")  # fmt: skip
         for batch in file.iter_batches(BATCH):
             if batch.nbytes > BATCH * MEAN:
                 raise TaskError(f"{path}: expected rows of at most {MEAN:,} bytes on average, found more")
