@@ -117,7 +117,7 @@ class Fitted:
                     formulas += _written(writer, [*columns, *ADDED], spreadsheet)
                 for i, row in enumerate(rows, start=n + 1):
                     if more := [name for name in row if name not in columns]:
-                        raise TaskError(f"{path}, row {i}: expected columns as in the first row ({', '.join(columns):.400}), "
+                        raise TaskError(f"{path}, row {i}: expected columns of the first row ({', '.join(columns):.400}), "
                                         f"found {', '.join(more):.400} too")  # fmt: skip
                 try:
                     found = self.predict(pd.DataFrame(rows), prompt)
