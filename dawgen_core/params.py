@@ -32,7 +32,7 @@ Rate = Annotated[float, Field(gt=0)]
 class Backbone(Record):
     """A frozen model: a hub id, a local folder, or `tiny:ARCHITECTURE` (random weights of the given shape)."""
 
-    model: str
+    model: Title
     architecture: Name  # transformers' model type: t5 for the classifier, ctrl, gpt2, llama, ... for the generator
     shape: dict[str, int | float | str | bool]  # config values: built for tiny:, checked against the config otherwise
     n_words: Positive | None = None  # tiny: only: how many words of the training rows become tokens

@@ -235,11 +235,12 @@ def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: boo
     enough = len(parts.dev) >= len(parts.train)
     selects = "the prompt is chosen by" if enough else "too few to choose by: the last prompt is kept"
     written = "both sentences" if both else "the second sentence of given first ones"
+    template = " ".join(task["classifier"]["template"].split())
     return [f"pairs        {len(mine.rows)} of {file} ({counted(mine.rows)})",
             *(f"note         {remark}" for remark in mine.remarks),
             f"to tune on   {len(parts.train)} ({counted(parts.train)}); dev {len(parts.dev)} ({selects})",
             f"held out     {len(parts.test)} ({counted(parts.test)})",
-            f"template     {task['classifier']['template']}", f"label words  {words}", f"relations    {starts}",
+            f"template     {template}", f"label words  {words}", f"relations    {starts}",
             f"to write     {per_class} pairs per label, {written}",
             f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
             *_warnings(mine, base)]  # fmt: skip

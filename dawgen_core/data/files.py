@@ -24,7 +24,7 @@ from dawgen_core.data.labels import hidden
 from dawgen_core.tasks import TaskError
 
 LONGEST = 2**20  # characters of a line
-UNPACKED, TIMES = 2**23, 100  # a packed file may unpack to so many characters, or to so many times its size
+UNPACKED, TIMES = 2**22, 100  # a packed file may unpack to so many characters, or to so many times its size
 BATCH, MEAN = 1000, 2**16  # rows of a parquet file in memory at once, bytes of each on average
 
 
@@ -148,7 +148,7 @@ def _parquet(path: Path) -> Iterator[dict]:
     except TaskError:
         raise
     except (ValueError, OSError, TypeError, KeyError, pa.ArrowException) as error:
-        raise TaskError(f"{path}: expected a whole parquet file, found {error}") from error
+        raise TaskError(f"{path}: expected a whole parquet file, found {' '.join(str(error).split()):.300}") from error
 
 
 def _separated(path: Path, kind: str) -> Iterator[dict]:
