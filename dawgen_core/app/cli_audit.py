@@ -46,6 +46,9 @@ def run(options: argparse.Namespace) -> int:
     given = (options.file, options.against, options.test, options.few_shot)
     if options.page and options.page.resolve() in {path.resolve() for path in given if path}:
         raise TaskError(f"--page: expected another file than those that are read, found {options.page}")
+    if len({options.first, options.second, options.label}) < 3:
+        raise TaskError(f"expected three different columns, found --first {options.first} --second {options.second} "
+                        f"--label {options.label}")  # fmt: skip
     sentences = {options.first: "sentence1", options.second: "sentence2"}
     columns = sentences | {options.label: "label"}
     rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)

@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping of plain values with unique keys. ParamsError names the file, the line and what was expected."""
     if not _is_there(path):
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "claims")) or "none"
-        raise ParamsError(f"expected a file at {path}, found none; known here: {known}")
+        raise ParamsError(f"expected a file at {str(path):.500}, found none; known here: {known}")
     if (size := path.stat().st_size) > LARGEST:
         raise ParamsError(f"{path}: expected a file of at most {LARGEST:,} bytes, found {size:,}; is it the right one?")
     try:
