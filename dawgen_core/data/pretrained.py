@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import transformers
@@ -58,7 +59,10 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
     try:  # the paper's T5 is published as a .bin alone: of such a file tensors are read, and nothing in it is run
         model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False, weights_only=True,
                                                              output_loading_info=True)  # fmt: skip
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+    except UnpicklingError as error:  # torch's own message advises to run it
+        raise BackboneError(f"model: expected whole weights for {name}, found a pickle with more than tensors, which would "
+                            "run code; ask for .safetensors") from error  # fmt: skip
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, EOFError, SafetensorError) as error:
         if "memory" in str(error):
             raise
         raise BackboneError(f"model: expected whole weights for {name}, found {_first_line(error)}") from error

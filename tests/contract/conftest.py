@@ -1,5 +1,6 @@
 """A copy of params/ to break; what hostile input is held to."""
 
+import pickle
 import shutil
 import sys
 import time
@@ -79,3 +80,23 @@ def dawgen(unharmed, capsys):
         return err if code == 2 else out
 
     return run
+
+
+class Payload:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.fixture
+def payload(tmp_path):
+    """What to pickle: at the end nothing has unpickled it, though that would have shown."""
+    made = Payload(tmp_path / "pwned")
+    yield made
+    assert not (tmp_path / "pwned").exists()
+    pickle.loads(pickle.dumps(made))
+    assert (tmp_path / "pwned").exists()
