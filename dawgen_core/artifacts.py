@@ -1,13 +1,12 @@
 """Where things lie and how they get there: names to paths, atomic writes, digests, receipts.
 
-One folder per finished unit: its files, `result.json` (deterministic, with the digests of the files and of all that went
-in) and `receipt.json` (seconds, memory, device, commit). A folder without `result.json` is unfinished and is done again.
+One folder per unit: files, `result.json` (digests of all that went in and came out, written last), `receipt.json` (costs).
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dawgen_core.params import ROOT, Profile
+from dawgen_core.params import ROOT, ParamsError, Profile
 
 NOTEBOOKS = {
     "few_shot": "01_generator_tuning", "generator": "01_generator_tuning", "synthetic": "02_generation",
     "condition": "04_prompt_tuning", "audit": "03_data_analysis", "tables": "05_tables", "variant": "06_beyond",
 }  # fmt: skip
 NO_GENERATOR = "none"
+RESULT = {"kind": str, "inputs": dict, "metrics": dict, "outputs": dict}  # what a result.json holds
 
 
 class ArtifactError(RuntimeError):
@@ -39,7 +39,9 @@ class Runs:
 
     @classmethod
     def of(cls, profile: Profile, runs_dir: str = "runs") -> "Runs":
-        """`runs_dir` is relative to the project's folder, wherever the notebook runs."""
+        """`runs_dir` is relative to the project's folder, wherever the notebook runs, or absolute. Errors: ParamsError."""
+        if not (isinstance(runs_dir, str) and runs_dir.isprintable() and ".." not in (Path(runs_dir).parts or "..")):
+            raise ParamsError(f"runs_dir: expected a folder below the project's or an absolute one, found {runs_dir!r:.200}")
         return cls(ROOT / runs_dir / profile.profile)
 
     def few_shot(self, task: str, seed: int) -> Path:
@@ -82,13 +84,16 @@ def write_json(path: Path, value: Any) -> None:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, *, made_by: str) -> Any:
-    """The value, or an ArtifactError that names the notebook to run when the file is missing or cut off."""
+def read_json(path: Path, *, made_by: str, keys: Mapping[str, type] = {}) -> Any:
+    """The value, with `keys` of these types; an ArtifactError names the notebook to run when it is missing or damaged."""
     if not path.is_file():
         raise ArtifactError(f"expected {path}, found none; run notebook {made_by} first (same profile, task, seeds)")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if keys and not all(isinstance(dict(value).get(key), kind) for key, kind in keys.items()):
+            raise ValueError(f"expected the keys {', '.join(keys)}")
+        return value
+    except (ValueError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: expected JSON, found a truncated or edited file; "
                             f"delete it and run notebook {made_by} again") from error  # fmt: skip
 
@@ -123,45 +128,40 @@ def digest(path: Path) -> str:
 
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON-able value in canonical form."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
 def begin(folder: Path) -> None:
     """Empty a unit's folder before it is made again: first its result, so that a killed run leaves it unfinished."""
-    (folder / "result.json").unlink(missing_ok=True)
-    for path in folder.glob("*"):
-        if path.is_file():
-            path.unlink()
+    if folder.is_symlink():
+        raise ArtifactError(f"expected a folder at {folder}, found a link: what it leads to would be emptied; remove it")
+    for path in sorted(filter(Path.is_file, folder.glob("*")), key=lambda path: path.name != "result.json"):
+        path.unlink()
 
 
 def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
     """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
-    own = ("result.json", "receipt.json")
-    files = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name not in own and not p.name.startswith(".")]
-    outputs = {p.name: digest(p) for p in files}
+    files = [p for p in sorted(folder.glob("[!.]*")) if p.is_file() and p.name not in ("result.json", "receipt.json")]
     write_json(folder / "receipt.json", receipt)
-    write_json(folder / "result.json", {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": outputs})
+    made = {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": {p.name: digest(p) for p in files}}
+    write_json(folder / "result.json", made)
 
 
 def verified(folder: Path, kind: str, expected: dict | None = None) -> dict:
-    """The folder's result after checking every file against its digest, and its inputs against those `expected` (if any).
-
-    Errors: ArtifactError names what is missing, changed or stale, and the notebook that makes it.
-    """
-    made_by = NOTEBOOKS[kind]
-    result = read_json(folder / "result.json", made_by=made_by)
+    """The folder's result, its files held against their digests and its inputs against those `expected` (if any).
+    Errors: ArtifactError names what is missing, changed or stale, and the notebook that makes it."""
+    result = read_json(folder / "result.json", made_by=(made_by := NOTEBOOKS[kind]), keys=RESULT)
     if result["kind"] != kind:
         raise ArtifactError(f"{folder}: expected a result of kind {kind}, found {result['kind']}")
     for key, value in json.loads(json.dumps(expected or {})).items():
         if (found := result["inputs"].get(key)) != value:
             raise ArtifactError(f"{folder}: expected a result made with the present {key}, found a stale one "
                                 f"({_difference(value, found)}); run notebook {made_by} again")  # fmt: skip
+    there = {path.name: path for path in folder.iterdir() if path.is_file()}  # names alone: no path leads out of it
     for name, wanted in result["outputs"].items():
-        path = folder / name
-        if not path.is_file() or digest(path) != wanted:
-            found = "a file with another digest (truncated or edited)" if path.is_file() else "none"
-            raise ArtifactError(f"expected {path} as its result.json describes it, found {found}; "
+        if name not in there or digest(there[name]) != wanted:
+            found = "a file with another digest (truncated or edited)" if name in there else "none"
+            raise ArtifactError(f"expected {folder / name} as its result.json describes it, found {found}; "
                                 f"delete {folder} and run notebook {made_by} again")  # fmt: skip
     return result
 
@@ -176,7 +176,7 @@ def _difference(wanted: Any, found: Any) -> str:
 def done(folder: Path, kind: str, inputs: dict) -> bool:
     """True when the folder holds this very result already (same kind and inputs, files intact): nothing to do again."""
     path, inputs = folder / "result.json", json.loads(json.dumps(inputs))
-    same = path.is_file() and read_json(path, made_by=NOTEBOOKS[kind])["inputs"] == inputs
+    same = path.is_file() and read_json(path, made_by=NOTEBOOKS[kind], keys=RESULT)["inputs"] == inputs
     return same and bool(verified(folder, kind))
 
 

@@ -1,7 +1,6 @@
 """The two frozen models: a T5 that classifies, a causal LM (CTRL first) that generates. `data.pretrained` loads them.
 
-A backbone never learns: its parameters require no gradient, it runs in eval mode, `weights_digest` is the
-same before and after.
+A backbone never learns: its parameters require no gradient, it runs in eval mode, its `weights_digest` stays the same.
 """
 
 import hashlib
@@ -26,8 +25,7 @@ def device_of(compute: Compute) -> torch.device:
     """The device of a profile; `auto` takes cuda where there is one. BackboneError when cuda is asked for in vain."""
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BackboneError("compute.device: expected a CUDA device, found none; set device: auto or cpu")
-    cuda = compute.device == "cuda" or (compute.device == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if cuda else "cpu")
+    return torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def dtype_of(compute: Compute) -> torch.dtype:

@@ -14,23 +14,25 @@ class ParamsError(ValueError):
 
 
 class Record(BaseModel):
-    """Frozen, strict, and no unknown keys."""
+    """Frozen, strict, no unknown keys, no NaN and no infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # it becomes a folder name
-Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]  # it becomes a folder name
+# One line that tables, pages and plots show as it is: no markup, no formula, nothing invisible.
+Title = Annotated[str, Field(pattern=r"^([^\p{C}\p{Zl}\p{Zp}<>|`$\\=+@-][^\p{C}\p{Zl}\p{Zp}<>|`$\\]*)?$", max_length=300)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
 STRATEGIES = ("real", "syn", "pooled", "pooled_smoothed", "real_then_syn", "syn_then_real",
               "paired", "paired_surgery", "paired_symmetric", "paired_drop")  # fmt: skip
 ARMS = ("none", "exact", "near_duplicate", "anti_copy", "confidence", "temporal_ensemble", "two_sample", "oracle")
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 class Backbone(Record):
     """A frozen model: a hub id, a local folder, or `tiny:ARCHITECTURE` (random weights of the given shape)."""
 
-    model: str
+    model: Title
     architecture: Name  # transformers' model type: t5 for the classifier, ctrl, gpt2, llama, ... for the generator
     shape: dict[str, int | float | str | bool]  # config values: built for tiny:, checked against the config otherwise
     n_words: Positive | None = None  # tiny: only: how many words of the training rows become tokens
@@ -140,13 +142,13 @@ class Profile(Record):
 
     extends: str | None = None
     profile: Name
-    about: str
+    about: Title
     random_models: bool
     source: Literal["embedded", "local", "hub", "pocket"]
     data_dir: str | None
     tasks: list[Name]
     extra_synthetic: dict[Name, list[Name]] = {}
-    seeds: list[Annotated[int, Field(ge=0)]]
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]]
     seeds_per_job: Positive
     shots: Positive
     ready_made_splits: Literal["use", "ignore"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dawgen_core.params import Name, Record
+from dawgen_core.params import Name, Record, Title
 
 MASK = "[MASK]"
 
@@ -47,7 +47,7 @@ class Task(Record):
     """What both models read and write for one task; `data.sources.TaskFile` adds where its rows are."""
 
     task: Name
-    title: str
+    title: Title
     labels: list[Name]
     classifier: ClassifierTexts
     generator: GeneratorTexts
@@ -67,7 +67,7 @@ class Task(Record):
             if set(value) != set(self.labels):
                 raise ValueError(f"{key}: expected one entry for each of {self.labels}, found {list(value)}")
         for key, value in read.items():
-            slots, words = sorted(re.findall(r"\{\w*\}|\[MASK\]", value.template)), list(value.verbalizer.values())
+            slots, words = sorted(re.findall(r"\{[^{}]*\}|\[MASK\]", value.template)), list(value.verbalizer.values())
             if slots != [MASK, "{first}", "{second}"]:
                 raise ValueError(f"{key}.template: expected {{first}}, {{second}} and {MASK} exactly once, found {slots}")
             if len(set(words)) != len(words):

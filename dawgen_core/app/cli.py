@@ -11,9 +11,11 @@ from dawgen_core.artifacts import ArtifactError
 
 ABOUT = ("Synthetic labelled pairs for few-shot prompt tuning. Exit codes: 0 all is well, 1 a red flag or something stale, "
          "2 wrong input, 3 our own fault, 4 too few rows to judge, 130 interrupted.")  # fmt: skip
+LONGEST = 5000  # characters of an error's message
 COMMANDS = {
     "fit": (cli_own.fit_options, cli_own.FIT, "labelled pairs in, a classifier out"),
     "predict": (cli_own.predict_options, cli_own.PREDICT, "labels for new pairs"),
+    "import-prompt": (cli_own.import_options, cli_own.IMPORT, "a published soft prompt, in PEFT's format"),
     "audit": (cli_audit.options_of, cli_audit.EXAMPLES, "what is wrong with labelled pairs?"),
     "plan": (cli_studies.plan_options, cli_studies.PLAN, "jobs and costs of a profile, before it starts"),
     "run": (cli_studies.run_options, cli_studies.RUN, "every notebook of a profile"),
@@ -32,10 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except (ValueError, OSError, ArtifactError) as error:
-        print(f"dawgen {options.command}: {error}", file=sys.stderr)
+        print(f"dawgen {options.command}: {_shown(error)}", file=sys.stderr)
         return 2
     except StoppedError as error:
-        print(f"dawgen {options.command}: {error}", file=sys.stderr)
+        print(f"dawgen {options.command}: {_shown(error)}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -43,6 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     except Exception:  # Python's own exit code would be 1, and read as a red flag
         traceback.print_exc()
         return 3
+
+
+def _shown(error: Exception) -> str:
+    """Its message, at most LONGEST characters of it; what could steer a terminal is written out."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(error)[:LONGEST])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from dawgen_core.data import files
+from dawgen_core.data import files, labels
 from dawgen_core.tasks import TaskError
 
 EXAMPLES = """\
@@ -43,6 +43,12 @@ def run(options: argparse.Namespace) -> int:
 
     if options.page and options.page.is_dir():
         raise TaskError(f"--page: expected the name of a file to write, found the folder {options.page}")
+    given = (options.file, options.against, options.test, options.few_shot)
+    if options.page and options.page.resolve() in {path.resolve() for path in given if path}:
+        raise TaskError(f"--page: expected another file than those that are read, found {options.page}")
+    if len({options.first, options.second, options.label}) < 3:
+        raise TaskError(f"expected three different columns, found --first {options.first} --second {options.second} "
+                        f"--label {options.label}")  # fmt: skip
     sentences = {options.first: "sentence1", options.second: "sentence2"}
     columns = sentences | {options.label: "label"}
     rows, real = _pairs(options.file, columns), options.against and _pairs(options.against, columns)
@@ -64,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The asked columns of a file, under our names."""
-    return files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
+    rows = files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
+    labels.check(path, rows.get("label", ()))
+    return rows
 
 
 def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:

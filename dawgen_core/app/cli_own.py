@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from dawgen_core.app.cli_studies import cores
+
 FIT = """\
 examples:
   dawgen fit pairs.csv --text a b --label y
@@ -16,6 +18,11 @@ In five lines of Python:
   classifier = fit("pairs.csv", text=("a", "b"), label="y")
   print(classifier.about["verdict"])
   print(classifier.predict([("one text", "another text")]))
+"""
+IMPORT = """\
+examples:
+  dawgen import-prompt optima_mnli.pt prompts/optima_mnli        # 100 tokens of T5-large
+  dawgen import-prompt prompt.safetensors prompts/mine --classifier google/flan-t5-base
 """
 PREDICT = """\
 examples:
@@ -49,7 +56,7 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder (default: runs/own/NAME-OF-FILE)")
     parser.add_argument("--again", action="store_true", help="start over where the folder holds another run")
     parser.add_argument("--check", action="store_true", help="say what was read and is proposed, and stop")
-    parser.add_argument("--cores", type=int, default=2, metavar="N", help="processor cores (default: %(default)s)")
+    parser.add_argument("--cores", type=cores, default=2, metavar="N", help="processor cores (default: %(default)s)")
     parser.set_defaults(run=_fit)
 
 
@@ -78,6 +85,8 @@ def predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="a folder that `dawgen fit` made")
     parser.add_argument("file", type=Path, metavar="FILE", help="pairs, in columns named as those it was fitted on")
     parser.add_argument("--out", type=Path, metavar="CSV", help="where to write (default: FILE.predicted.csv)")
+    parser.add_argument("--spreadsheet", action="store_true",
+                        help="put an apostrophe before what a spreadsheet would take for a formula")  # fmt: skip
     parser.add_argument("--prompt", choices=("ours", "real"), default="ours",
                         help="tuned on real and synthetic pairs (default), or on the real ones alone")  # fmt: skip
     parser.set_defaults(run=_predict)
@@ -87,6 +96,36 @@ def _predict(options: argparse.Namespace) -> int:
     from dawgen_core.app.fitted import Fitted  # heavy: torch
 
     out = options.out or options.file.with_name(f"{options.file.name.partition('.')[0]}.predicted.csv")
-    n = Fitted.load(options.folder).predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty())
+    n, formulas = Fitted.load(options.folder).predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty(),
+                                                           spreadsheet=options.spreadsheet)  # fmt: skip
     print(f"{out}: {n:,} rows")
+    if formulas:
+        print(f"{formulas:,} cells begin as a formula does (= + - @): "
+              + ("an apostrophe stands before each" if options.spreadsheet else
+                 "as they are, for programs; write them with --spreadsheet before you open the file in one"))  # fmt: skip
+    return 0
+
+
+def import_options(parser: argparse.ArgumentParser) -> None:
+    """Of `dawgen import-prompt`."""
+    parser.description = "Writes a soft prompt that others published in PEFT's format: `PeftModel.from_pretrained` loads it."
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .pt (nothing in it is run) or .safetensors file: "
+                        "a tensor [tokens, width], or a dictionary that holds one")  # fmt: skip
+    parser.add_argument("out", type=Path, metavar="FOLDER", help="where to write; a new folder")
+    parser.add_argument("--profile", default="paper", metavar="NAME", help="for whose classifier (default: %(default)s)")
+    parser.add_argument("--classifier", metavar="MODEL", help="for another T5: a hub id or a folder")
+    parser.set_defaults(run=_import)
+
+
+def _import(options: argparse.Namespace) -> int:
+    from dawgen_core.data import adapters, pretrained, profiles  # heavy: torch
+
+    backbone = None if options.classifier else profiles.load_profile(options.profile).classifier
+    model = options.classifier or backbone.model
+    config = pretrained.config_of(backbone) if backbone else pretrained.config_at(model)
+    prompt_PD = adapters.imported_prompt(options.file, config, model)
+    if options.out.is_symlink() or options.out.exists():
+        raise ValueError(f"FOLDER: expected a new one, found {options.out}; choose another name")
+    adapters.write_prompt(options.out, prompt_PD, config, model)
+    print(f"{options.out}: {prompt_PD.shape[0]} tokens of {prompt_PD.shape[1]} numbers for {model}")
     return 0

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+MOST_CORES = 1024
 PLAN = """\
 examples:
   dawgen plan pocket
@@ -31,7 +32,14 @@ def plan_options(parser: argparse.ArgumentParser) -> None:
 
 def _profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("profile", metavar="PROFILE", help="a name of params/, or the path of a profile's file")
-    parser.add_argument("--cores", type=int, default=2, metavar="N", help="processor cores (default: %(default)s)")
+    parser.add_argument("--cores", type=cores, default=2, metavar="N", help="processor cores (default: %(default)s)")
+
+
+def cores(text: str) -> int:
+    """A number of processor cores, as argparse wants it."""
+    if not (text.isdecimal() and len(text) < 5 and 1 <= int(text) <= MOST_CORES):
+        raise argparse.ArgumentTypeError(f"expected 1 to {MOST_CORES:,}, found {text!r:.100}")
+    return int(text)
 
 
 def _plan(options: argparse.Namespace) -> int:

@@ -1,15 +1,17 @@
 """What a notebook is given: its parameters, checked, and the values of its profile with their marks."""
 
 import ast
+import json
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from dawgen_core.data.profiles import profile_path, read_yaml
+from dawgen_core.data.profiles import brief, profile_path, read_yaml
 from dawgen_core.params import ParamsError, Profile
 
 MARKS = ("established", "inferred", "ours")
+LONGEST = 10_000  # characters of a list of seeds that is given as text
 
 
 def profile_files(name: str) -> list[Path]:
@@ -46,30 +48,34 @@ def marks(name: str) -> pd.DataFrame:
 def chosen_seeds(seeds: str | list[int], profile: Profile) -> list[int]:
     """The seeds a notebook was given, as a list or as text such as '[13, 21]'; each one of the profile's."""
     try:
-        values = ast.literal_eval(seeds) if isinstance(seeds, str) else seeds
-    except (ValueError, SyntaxError):
+        values = json.loads(seeds) if isinstance(seeds, str) and len(seeds) < LONGEST else seeds
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, list) or not values or not all(type(s) is int for s in values):
-        raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {seeds!r}")
+        raise ParamsError(f"seeds: expected a list of whole numbers such as [13], found {brief(seeds)}")
     if len(set(values)) != len(values):
-        raise ParamsError(f"seeds: expected each seed once, found {values}")
-    if unknown := [s for s in values if s not in profile.seeds]:
-        raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {unknown}")
+        raise ParamsError(f"seeds: expected each seed once, found {brief(values)}")
+    if unknown := sorted(set(values) - set(profile.seeds)):
+        raise ParamsError(f"seeds: expected seeds of profile {profile.profile} ({profile.seeds}), found {brief(unknown)}")
     return values
 
 
 def chosen_task(task: str, profile: Profile) -> str:
     """The task a notebook was given; one of the profile's."""
     if task not in profile.tasks:
-        raise ParamsError(f"task: expected one of profile {profile.profile} ({', '.join(profile.tasks)}), found {task!r}")
+        raise ParamsError(f"task: expected one of profile {profile.profile} ({', '.join(profile.tasks)}), "
+                          f"found {brief(task)}")  # fmt: skip
     return task
 
 
 def check_parameters(cells_run: list[str]) -> None:
-    """Stop when papermill passed a name that the notebook does not declare (papermill itself only warns).
+    """Stop when papermill passed a name that the notebook does not declare (papermill itself only warns), or what is no
+    name: papermill writes both into a cell as they are.
 
     cells_run is IPython's `In`: the sources of the cells run so far. Run by hand, nothing was injected: no check.
+    From here on the notebook's tables show texts as texts: pandas would take them for HTML.
     """
+    pd.set_option("styler.format.escape", "html")
     injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
     if not injected:
         return
@@ -80,6 +86,6 @@ def check_parameters(cells_run: list[str]) -> None:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     tree = ast.parse(cells_run[injected[-1]])
-    given = {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets}
+    given = {ast.unparse(part) for node in tree.body for part in (node.targets if isinstance(node, ast.Assign) else [node])}
     if unknown := sorted(given - declared):
-        raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown)}")
+        raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown):.200}")

@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
-from transformers import AutoConfig
 
 from dawgen_core import artifacts
 from dawgen_core.app import fit_report, reproduce
-from dawgen_core.app.fitted import Fitted
+from dawgen_core.app.fitted import Fitted, about_of
 from dawgen_core.backbones import BackboneError
 from dawgen_core.data import files, own, pretrained, profiles
+from dawgen_core.data.sources import TaskFile
 from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
-from dawgen_core.tasks import TaskError
 
 FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempts are refused
 KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
@@ -85,14 +84,15 @@ def proposed(
     file, read = Path(file), {"file": file, "test": test, "sentences": sentences}
     read = {name: Path(path) for name, path in read.items() if path}
     for path in read.values():
-        if not path.is_file():
-            raise TaskError(f"expected a file at {path}, found none")
-    for name, value in (("--shots", shots), ("--per-class", per_class), ("--seeds", seeds)):
-        if value is not None and value < 1:
-            raise ParamsError(f"{name}: expected 1 or more, found {value}")
+        files.check_there(path)
+    for name, value, least, most in (("--shots", shots, 1, 10**6), ("--per-class", per_class, 1, 10**6),
+                                     ("--seeds", seeds, 1, 100), ("--seed", seed, 0, 10**9)):  # fmt: skip
+        if value is not None and not least <= value <= most:
+            raise ParamsError(f"{name}: expected {least} or more, at most {most:,}, found {profiles.brief(value)}")
     folder = (Path(out) if out else ROOT / "runs" / "own" / _name(file.name.partition(".")[0])).resolve()
-    if _name(folder.name) != folder.name:
-        raise ParamsError(f"--out: expected a folder named in letters, digits, _ and -, found {folder.name!r}")
+    if _name(folder.name) != folder.name or len(folder.name) > 80 or not {*"{}\n\0"}.isdisjoint(str(folder)):
+        raise ParamsError("--out: expected a folder named in letters, digits, _ and -, at most 80 of them, no braces above "
+                          f"it, found {str(folder)!r:.300}")  # fmt: skip
     base = profiles.load_profile(profile)
     models = {"classifier": classifier, "generator": generator}
     changed = {name: _backbone(model, name) for name, model in models.items() if model}
@@ -104,12 +104,13 @@ def proposed(
     both = len(firsts) < FIRSTS_PER_ROW * per_class
     if both and sentences:
         both, per_class = False, max(1, int(len(firsts) / FIRSTS_PER_ROW))
-    task = _task(f"own_{folder.name}", mine, base, both, file.name, words, template)
-    about = f"{len(mine.rows)} pairs of {file.name}"
+    task = _task(f"own_{folder.name}", mine, base, both, _plain(file.name), words, template)
+    profiles.validated(TaskFile, task, "the task, as proposed")
+    about = f"{len(mine.rows)} pairs of {_plain(file.name)}"
     values = _profile(folder.name, task["task"], base, profile, parts, per_class, range(seed, seed + seeds), about)
     values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
-    lines = _lines(mine, parts, task, base, both, per_class, file.name)
+    lines = _lines(mine, parts, task, base, both, per_class, _plain(file.name))
     return Proposal(folder, parts, firsts, task, values, lines, asked)
 
 
@@ -119,7 +120,7 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     Errors: ParamsError for a folder of other pairs, of other options, or of something else; TaskError."""
     folder = plan.folder
     if (folder / "fit.json").is_file():
-        if not (changed := _changed(artifacts.read_json(folder / "fit.json", made_by="dawgen fit"), plan.asked)):
+        if not (changed := _changed(about_of(folder), plan.asked)):
             return
         if not again:
             raise ParamsError(f"{folder}: expected the pairs and options that it was made from, found other {changed}; "
@@ -128,7 +129,20 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise ParamsError(f"{folder}: expected a new folder or one that `dawgen fit` made, found another; choose --out")
     draft = folder.with_name(f".{folder.name}.draft")
+    if draft.is_symlink():
+        raise ParamsError(f"expected nothing or a folder at {draft}, found a link; remove it")
     shutil.rmtree(draft, ignore_errors=True)
+    try:
+        _write(plan, draft)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    if folder.exists():
+        folder.rmdir()
+    draft.rename(folder)
+
+
+def _write(plan: Proposal, draft: Path) -> None:
     train, dev, test, rest = plan.parts.train, plan.parts.dev, plan.parts.test, plan.parts.rest
     for seed in plan.values["seeds"]:  # the same rows for each
         _write_rows(draft / "rows" / f"few_shot-{seed}-train.jsonl", train)
@@ -137,17 +151,19 @@ def set_up(plan: Proposal, again: bool = False) -> None:
     _write_rows(draft / "rows" / "test.jsonl", test)
     _write_text(draft / "rows" / "sentences.txt", "".join(f"{line}\n" for line in plan.firsts))
     _write_yaml(draft / "tasks" / f"{plan.task['task']}.yaml", plan.task, "The task, as `dawgen fit` proposed it.")
-    _write_yaml(draft / f"{folder.name}.yaml", plan.values, "A profile made by `dawgen fit`.")
-    profiles.load_profile(str(draft / f"{folder.name}.yaml"))
+    _write_yaml(draft / f"{plan.folder.name}.yaml", plan.values, "A profile made by `dawgen fit`.")
+    profiles.load_profile(str(draft / f"{plan.folder.name}.yaml"))
     profiles.load_task(plan.task["task"])  # both are checked as any other
     artifacts.write_json(draft / "fit.json", plan.asked | {"lines": plan.lines})
-    if folder.exists():
-        folder.rmdir()
-    draft.rename(folder)
 
 
 def _name(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text).strip("_") or "pairs"
+
+
+def _plain(name: str) -> str:
+    """The name of a file as tables show it: what could be markup is a _."""
+    return "".join(c if c.isalnum() or c in " ._-()" else "_" for c in name)[:200]
 
 
 def _changed(known: dict, asked: dict) -> str:
@@ -160,15 +176,13 @@ def _changed(known: dict, asked: dict) -> str:
 
 def _backbone(model: str, name: str) -> Backbone:
     """The record of a hub id or folder, its width read from its configuration."""
-    try:
-        config = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"expected a model on the hub or in a folder, found none at {model} "
-                            f"({str(error).splitlines()[0]})") from error  # fmt: skip
+    config = pretrained.config_at(model)
     if (name == "classifier") != (config.model_type == "t5"):
         wanted = "a T5" if name == "classifier" else "a causal language model"
         raise BackboneError(f"--{name}: expected {wanted}, found {config.model_type} at {model}")
-    width = next(key for key in ("d_model", "n_embd", "hidden_size") if isinstance(getattr(config, key, None), int))
+    width = next((key for key in ("d_model", "n_embd", "hidden_size") if isinstance(getattr(config, key, None), int)), None)
+    if width is None:
+        raise BackboneError(f"--{name}: expected a model with a width, found {config.model_type} without one at {model}")
     return Backbone(model=model, architecture=config.model_type, shape={width: getattr(config, width)})
 
 
@@ -221,11 +235,12 @@ def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: boo
     enough = len(parts.dev) >= len(parts.train)
     selects = "the prompt is chosen by" if enough else "too few to choose by: the last prompt is kept"
     written = "both sentences" if both else "the second sentence of given first ones"
+    template = " ".join(task["classifier"]["template"].split())
     return [f"pairs        {len(mine.rows)} of {file} ({counted(mine.rows)})",
             *(f"note         {remark}" for remark in mine.remarks),
             f"to tune on   {len(parts.train)} ({counted(parts.train)}); dev {len(parts.dev)} ({selects})",
             f"held out     {len(parts.test)} ({counted(parts.test)})",
-            f"template     {task['classifier']['template']}", f"label words  {words}", f"relations    {starts}",
+            f"template     {template}", f"label words  {words}", f"relations    {starts}",
             f"to write     {per_class} pairs per label, {written}",
             f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
             *_warnings(mine, base)]  # fmt: skip

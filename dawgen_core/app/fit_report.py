@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from dawgen_core import artifacts
 from dawgen_core.app import receipts
+from dawgen_core.app.fitted import about_of
 from dawgen_core.artifacts import NO_GENERATOR, Runs
 from dawgen_core.audit import page, report, statistics
 from dawgen_core.data import profiles
@@ -34,7 +35,7 @@ def write(folder: Path) -> dict[str, Any]:
     """Report, cards, prompts and pairs into the run folder; what it says, as in fit.json."""
     profile = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
     runs, first, task = Runs.of(profile, str(folder.parent)), profile.seeds[0], profile.tasks[0]
-    about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit")
+    about = about_of(folder)
     right, folders = {}, {}
     for name, key in METHODS.items():
         folders[name] = [runs.condition(task, seed, *key) for seed in profile.seeds]

@@ -22,6 +22,10 @@ from dawgen_core.tasks import TaskError
 
 PROMPTS = {"ours": "prompt", "real": "prompt_real"}  # tuned on real and synthetic pairs, on the real ones alone
 CHUNK = 1000  # rows in memory at once
+ADDED = ("predicted_label", "probability")
+ABOUT = {"options": dict, "digests": dict, "names": dict, "lines": list}  # what `dawgen fit` writes into fit.json
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 
 @dataclass
@@ -39,18 +43,24 @@ class Fitted:
     def load(cls, folder: str | Path) -> "Fitted":
         """From a run folder. Errors: ArtifactError where a part of it is missing, BackboneError."""
         folder = Path(folder).resolve()
-        about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit")
+        about = about_of(folder)
         if "results" not in about:
             raise artifacts.ArtifactError(f"{folder}: expected a finished run, found one under way; run `dawgen fit` again")
         study = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
         task = profiles.load_task(study.tasks[0])
+        if set(about["names"]) != set(task.labels):
+            raise artifacts.ArtifactError(f"{folder}: expected a name for each of {task.labels} in fit.json, found others; "
+                                          "run `dawgen fit` again")  # fmt: skip
         texts = TaskRows(task, study).vocabulary() if study.classifier.is_tiny else ()
         classifier = pretrained.load_classifier(study.classifier, study.compute, texts)
-        if classifier.weights_digest() != about["weights"]:
+        if classifier.weights_digest() != about.get("weights"):
             raise artifacts.ArtifactError(f"{folder}: expected the model that its prompt was tuned for "
                                           f"({study.classifier.model}), found other weights under this name")  # fmt: skip
-        return cls(folder, about, study, task, classifier,
-                   {name: adapters.load_prompt(folder / part) for name, part in PROMPTS.items()})  # fmt: skip
+        prompts = {name: adapters.load_prompt(folder / part) for name, part in PROMPTS.items()}
+        if odd := [prompt for prompt in prompts.values() if prompt.shape[1] != classifier.width]:
+            raise artifacts.ArtifactError(f"{folder}: expected prompts of {classifier.width} numbers a token, the width of "
+                                          f"{study.classifier.model}, found {odd[0].shape[1]}")  # fmt: skip
+        return cls(folder, about, study, task, classifier, prompts)
 
     def predict(self, rows: pd.DataFrame | Sequence[tuple[str, str]], prompt: str = "ours") -> pd.DataFrame:
         """label and probability of each pair: a frame with the user's two text columns, or pairs of texts.
@@ -82,29 +92,69 @@ class Fitted:
         said = [self.about["names"][labels[i]] for i in best.indices.tolist()]
         return pd.DataFrame({"label": said, "probability": best.values.numpy()}, index=rows.index)
 
-    def predict_file(self, path: Path, out: Path, prompt: str = "ours", progress: bool = True) -> int:
-        """Writes a CSV: the file's columns, then predicted_label and probability, row by row. Returns the number of rows.
+    def predict_file(
+        self, path: Path, out: Path, prompt: str = "ours", progress: bool = True, spreadsheet: bool = False
+    ) -> tuple[int, int]:
+        """Writes a CSV: the file's columns, then predicted_label and probability, row by row. Returns the number of rows
+        and of cells that a spreadsheet would take for formulas.
 
-        A thousand rows are in memory at a time. The file is written whole or not at all.
+        Cells are written as they were read: programs get back what they gave. spreadsheet: an apostrophe is put before what
+        begins as a formula does. A thousand rows are in memory at a time. The file is written whole or not at all.
+        Errors: TaskError, also for an `out` that is the file itself or whose folder is not there.
         """
-        n = 0
+        if not out.absolute().parent.is_dir() or out.is_dir() or out.resolve() == path.resolve():
+            raise TaskError(f"--out: expected a file to write beside {path}, in a folder that is there, found {out}")
+        n = formulas = 0
         with artifacts.replacing(out) as part, open(part, "w", encoding="utf-8", newline="") as handle:
             writer = None
             for rows in tqdm(_chunks(files.stream(path)), "predictions", unit=f" x {CHUNK} rows", disable=not progress):
-                frame = pd.DataFrame(rows)
+                if writer is None:
+                    columns = list(rows[0])
+                    if taken := set(columns) & set(ADDED):
+                        raise TaskError(f"{path}: expected no column {' or '.join(sorted(taken))}, which is to be written, "
+                                        "found one; rename it")  # fmt: skip
+                    writer = csv.writer(handle)
+                    formulas += _written(writer, [*columns, *ADDED], spreadsheet)
+                for i, row in enumerate(rows, start=n + 1):
+                    if more := [name for name in row if name not in columns]:
+                        raise TaskError(f"{path}, row {i}: expected columns of the first row ({', '.join(columns):.400}), "
+                                        f"found {', '.join(more):.400} too")  # fmt: skip
                 try:
-                    found = self.predict(frame, prompt)
+                    found = self.predict(pd.DataFrame(rows), prompt)
                 except TaskError as error:
                     raise TaskError(f"{path}, behind row {n}: {error}") from error
-                if writer is None:
-                    writer = csv.DictWriter(handle, [*rows[0], "predicted_label", "probability"])
-                    writer.writeheader()
                 for row, label, probability in zip(rows, found["label"], found["probability"], strict=True):
-                    writer.writerow(row | {"predicted_label": label, "probability": f"{probability:.4f}"})
+                    cells = [row.get(name, "") for name in columns]
+                    formulas += _written(writer, [*cells, label, f"{probability:.4f}"], spreadsheet)
                 n += len(rows)
             if writer is None:
                 raise TaskError(f"{path}: expected rows, found none")
-        return n
+        return n, formulas
+
+
+def about_of(folder: Path) -> dict[str, Any]:
+    """The fit.json of a run folder, of the shape that `dawgen fit` gives it. Errors: ArtifactError."""
+    about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit", keys=ABOUT)
+    text, names = about["options"].get("text"), about["names"].values()
+    whole = isinstance(text, list) and len(text) == 2 and all(isinstance(value, str) for value in [*text, *names])
+    if not whole:
+        raise artifacts.ArtifactError(f"{folder}: expected fit.json as `dawgen fit` writes it, found another; run it again")
+    return about
+
+
+def _written(writer, cells: list, spreadsheet: bool) -> int:
+    """Writes a line; how many of its cells begin as a formula does (a number with its sign is none)."""
+    live = [isinstance(cell, str) and cell.startswith(FORMULAS) and not _is_number(cell) for cell in cells]
+    writer.writerow([f"'{cell}" if spreadsheet and odd else cell for cell, odd in zip(cells, live, strict=True)])
+    return sum(live)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _chunks(rows: Iterator[dict]) -> Iterator[list[dict]]:

@@ -6,6 +6,7 @@ to unlock; Snakemake's own lock files would stay behind.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +28,8 @@ class StoppedError(RuntimeError):
 def workflow(profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs") -> int:
     """Snakemake on a profile, under the profile's lock; its exit code. runs_dir: the folder of the profile's artifacts."""
     profile = profiles.load_profile(profile_name)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", kernel):
+        raise params.ParamsError(f"--kernel: expected the name of a Jupyter kernel, such as python3, found {kernel!r:.200}")
     run = Runs.of(profile, str(runs_dir)).root
     run.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", *more, "--cores", str(cores), "--resources", "gpu=1", "--nolock",

@@ -35,7 +35,7 @@ def measured(study: Profile, runs: Runs) -> pd.DataFrame:
     for line in jobs(study).to_dict("records"):
         name = line["notebook"]
         folders = [path.parent for path in runs.root.rglob("result.json") if _kind(path) == MADE_BY[name]]
-        receipts = [artifacts.read_json(folder / "receipt.json", made_by=name) for folder in folders]
+        receipts = [provenance.receipt_of(folder) for folder in folders]
         size = sum(path.stat().st_size for folder in folders for path in folder.iterdir() if path.is_file())
         lines.append(line | {"seconds": round(sum(map(provenance.seconds, receipts)), 1),
                              "memory": max((receipt.get("peak_memory_mib", 0.0) for receipt in receipts), default=0.0),
@@ -83,4 +83,4 @@ def _published(study: Profile, figures: Path) -> tuple[str, pd.DataFrame] | None
 
 
 def _kind(result: Path) -> str:
-    return artifacts.read_json(result, made_by="").get("kind", "")
+    return artifacts.read_json(result, made_by="", keys={"kind": str})["kind"]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from dawgen_core.artifacts import replacing
 
 WIDE = 6.8  # inches: a page's text
+TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 def style() -> None:
@@ -48,4 +49,4 @@ def save_table(frame: pd.DataFrame, stem: Path, caption: str) -> list[Path]:
 
 
 def _tex(text: str) -> str:
-    return re.sub(r"([#$%&_{}])", r"\\\1", text)
+    return re.sub(r"([#$%&_{}])|([\\~^])", lambda found: f"\\{found[1]}" if found[1] else TEX[found[2]], text)

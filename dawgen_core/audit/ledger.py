@@ -59,7 +59,7 @@ def ledger(runs: Runs, profile: Profile) -> pd.DataFrame:
             folder = runs.condition(task, seed, generator, method)
             expected = recipes.condition(profile, spec, runs, seed, generator, method)
             result = verified(folder, "condition", expected)
-            receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"])
+            receipt = read_json(folder / "receipt.json", made_by=NOTEBOOKS["condition"], keys={"seconds": int | float})
             key = {"task": task, "seed": seed, "generator": generator, "method": method, "name": runs.name(folder)}
             born = {"digest": digest(folder / "result.json"), **{k: receipt.get(k) for k in ("commit", "seconds")}}
             born["seconds_own"] = (receipt["seconds"] - receipt.get("shared_seconds", 0)) * receipt.get("share", 1)

@@ -47,7 +47,7 @@ def write(
     lines += ["## Audit", _list([f"{name}: {found}" for name, found in figures.items()])] if figures else []
     lines += ["## Limits", LIMITS]
     with replacing(folder / "README.md") as part:
-        part.write_text("\n\n".join(lines) + "\n", encoding="utf-8")
+        part.write_text("\n\n".join([lines[0], *(line.replace("<", "&lt;") for line in lines[1:])]) + "\n", encoding="utf-8")
 
 
 def _warning(study: Profile, own: bool) -> list[str]:

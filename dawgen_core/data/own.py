@@ -11,7 +11,7 @@ import torch
 from dawgen_core import samplers
 from dawgen_core.audit.copies import Pairs, bare
 from dawgen_core.backbones import BackboneError, word_id
-from dawgen_core.data import files, profiles
+from dawgen_core.data import files, labels, profiles
 from dawgen_core.params import Profile
 from dawgen_core.tasks import ClassifierTexts, Decode, GeneratorTexts, TaskError
 
@@ -63,13 +63,16 @@ def read(path: Path, text: tuple[str, str], label: str, names: dict[str, str] | 
         raise TaskError(f"expected three different columns, found --text {' '.join(text)} --label {label}")
     rows = files.columns(path, list(columns), "--text and --label").rename(columns=columns)
     rows = rows.map(lambda value: " ".join(_plain(value).split()))
+    labels.check(path, rows["label"])
     known = names or _names(path, list(rows["label"]))
     if unknown := set(rows["label"]) - set(known.values()):
-        raise TaskError(f"{path}: expected the labels {', '.join(known.values())}, found {', '.join(sorted(unknown))}")
+        raise TaskError(f"{path}: expected the labels {', '.join(known.values())}, found {', '.join(sorted(unknown)):.200}")
     rows["label"] = rows["label"].map({raw: name for name, raw in known.items()})
     rows, remarks = _once(rows)
     if n := int(sum(rows[column].str.contains("\ufffd|Ã[\x80-\xbf]|â€").sum() for column in COLUMNS[:2])):
         remarks.append(f"{n} texts look as if they were read in a wrong encoding once (such as “Ã©” for “é”)")
+    if n := int(sum(rows[column].map(labels.hidden).ne("").sum() for column in COLUMNS[:2])):
+        remarks.append(f"{n} texts hold characters that nobody sees (marks of direction, spaces of no width); they are kept")
     return Own(rows, known, remarks)
 
 
@@ -79,16 +82,11 @@ def _plain(value: object) -> str:
     return "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
 
 
-def _names(path: Path, labels: list[str]) -> dict[str, str]:
+def _names(path: Path, raws: list[str]) -> dict[str, str]:
     """A plain name for each label, fit for a folder."""
-    counts = pd.Series(labels).value_counts()
-    folded: dict[str, str] = {}
-    for raw in sorted(counts.index):
-        if (other := folded.setdefault(raw.casefold(), raw)) != raw:
-            raise TaskError(f"{path}: expected labels that differ by more than case and spaces, found {other!r} "
-                            f"({counts[other]} rows) and {raw!r} ({counts[raw]} rows); make them one")  # fmt: skip
+    counts = pd.Series(raws).value_counts()
     if not 2 <= len(counts) <= MOST_LABELS:
-        shown = ", ".join(f"{raw!r}" for raw in counts.index[:5])
+        shown = ", ".join(f"{raw!r:.100}" for raw in counts.index[:5])
         raise TaskError(f"{path}: expected 2 to {MOST_LABELS} different labels, found {len(counts)} ({shown}"
                         f"{', ...' if len(counts) > 5 else ''}); is --label the right column?")  # fmt: skip
     names: dict[str, str] = {}

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import transformers
@@ -13,6 +14,7 @@ from dawgen_core.backbones import BackboneError, Classifier, Generator, device_o
 from dawgen_core.params import ROOT, Backbone, Compute, ParamsError
 
 TOKENIZERS = {"tokenizer.json", "spiece.model", "vocab.json"}
+LARGEST_TINY = 10**9  # the product of a shape's numbers, from which a tiny: model would be none
 
 
 def load_tokenizer(backbone: Backbone, texts: Iterable[str] = ()):
@@ -54,11 +56,16 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
         model = _tiny(backbone, texts).to(device=device, dtype=dtype)
         return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
     name, tokenizer = _from_pretrained(backbone)
-    try:
-        model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False,
+    try:  # the paper's T5 is published as a .bin alone: of such a file tensors are read, and nothing in it is run
+        model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False, weights_only=True,
                                                              output_loading_info=True)  # fmt: skip
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"model: expected whole weights for {name}, found {str(error).splitlines()[0]}") from error
+    except UnpicklingError as error:  # torch's own message advises to run it
+        raise BackboneError(f"model: expected whole weights for {name}, found a pickle with more than tensors, which would "
+                            "run code; ask for .safetensors") from error  # fmt: skip
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, EOFError, SafetensorError) as error:
+        if "memory" in str(error):
+            raise
+        raise BackboneError(f"model: expected whole weights for {name}, found {_first_line(error)}") from error
     if report["missing_keys"] or report["mismatched_keys"]:  # transformers would fill the gaps with random numbers
         raise BackboneError(f"model: expected all weights in {name}, found none for {sorted(report['missing_keys'])}")
     return model.to(device), tokenizer, backbone.model  # the name that the profile gives, wherever the project lies
@@ -66,28 +73,49 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
 
 def _from_pretrained(backbone: Backbone) -> tuple:
     """(name, tokenizer) of a hub id or a local folder whose configuration has the shape that the profile describes."""
-    path = ROOT / Path(backbone.model).expanduser()  # a relative folder is the project's, wherever a notebook runs
+    path = _path(backbone.model)
     looks_local = backbone.model.startswith((".", "/", "~")) or backbone.model.count("/") > 1 or path.is_dir()
     there = {file.name for file in path.iterdir()} if path.is_dir() else set()
     if looks_local and not ("config.json" in there and there & TOKENIZERS):
         raise BackboneError(f"model: expected a folder with weights, config.json and a tokenizer (one of "
                             f"{', '.join(sorted(TOKENIZERS))}), found {sorted(there) or 'none'} at {path}")  # fmt: skip
     name = str(path) if looks_local else backbone.model
+    config = config_at(name)
     try:
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise BackboneError(f"model: expected {name} on the hub, in its cache or in a folder, found none "
-                            f"({str(error).splitlines()[0]}); connect once, or give a folder") from error  # fmt: skip
+    except Exception as error:  # the tokenizers library raises Exception itself
+        raise BackboneError(f"model: expected a tokenizer for {name} on the hub, in its cache or in a folder, found none "
+                            f"({_first_line(error)}); connect once, or give a folder") from error  # fmt: skip
     _check_shape(config, backbone)
     return name, tokenizer
+
+
+def config_at(name: str) -> transformers.PretrainedConfig:
+    """The configuration of a hub id or a folder. Its own code is never run. Errors: BackboneError."""
+    try:
+        return transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # of a configuration that others wrote anything may be raised
+        raise BackboneError(f"model: expected {name:.200} on the hub, in its cache or in a folder, found none "
+                            f"({_first_line(error)}); connect once, or give a folder") from error  # fmt: skip
+
+
+def _path(model: str) -> Path:
+    """A relative folder is the project's, wherever a notebook runs."""
+    try:
+        return ROOT / Path(model).expanduser()
+    except RuntimeError:  # ~ of nobody
+        return ROOT / model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def check_files(backbone: Backbone) -> None:
     """Asks a local folder for whole safetensors before any long work: a file that was cut is found by its header alone.
 
     Errors: BackboneError."""
-    for path in sorted((ROOT / Path(backbone.model).expanduser()).glob("*.safetensors")):
+    for path in sorted(_path(backbone.model).glob("*.safetensors")):
         try:
             with safe_open(path, "pt"):
                 pass
@@ -104,6 +132,9 @@ def _check_shape(config, backbone: Backbone) -> None:
 
 
 def _tiny(backbone: Backbone, texts: Iterable[str]) -> torch.nn.Module:
+    sizes = [size for size in backbone.shape.values() if type(size) is int]
+    if min(sizes, default=0) < 0 or math.prod(max(size, 1) for size in sizes) > LARGEST_TINY:
+        raise BackboneError(f"shape: expected a tiny model, its numbers' product at most {LARGEST_TINY:,}, found {sizes}")
     n_vocab = len(_tiny_tokenizer(texts, backbone.n_words))
     config = config_of(backbone.model_copy(update={"shape": backbone.shape | {"vocab_size": n_vocab}}))
     with torch.random.fork_rng(devices=[]):

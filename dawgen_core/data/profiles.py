@@ -4,6 +4,7 @@ A profile may `extend` another. Every value line of a profile carries a mark: `#
 `# inferred` or `# ours`, then a note (`app.entry.marks` reads them back for the notebooks).
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,27 +17,69 @@ from dawgen_core.params import PARAMS, ParamsError, Profile, Record
 from dawgen_core.tasks import TaskError
 
 R = TypeVar("R", bound=Record)
+LARGEST, DEEPEST, MOST_ERRORS = 60_000, 20, 20  # bytes of a file, levels of its values, errors told of it
+# What a pattern of the records asks for, in words.
+ASKED = {"A-Za-z0-9_-": "letters, digits, _ and - only", "<>|": "one line of plain text, without <>|`$\\ and invisible "
+         "characters, not beginning as a formula does (= + - @)"}  # fmt: skip
+
+
+class _Plain(yaml.SafeLoader):
+    """Plain values alone: no tags, which ask for other types; no aliases, by which a short text becomes an endless one."""
+
+    level = 0
+
+    def compose_node(self, parent, index):
+        event, self.level = self.peek_event(), self.level + 1
+        tag, anchor = getattr(event, "tag", None), event.anchor
+        found = (f"the tag {tag:.100}" if tag else f"the anchor or alias {anchor:.100}" if anchor else
+                 f"more than {DEEPEST} levels" if self.level > DEEPEST else "")  # fmt: skip
+        if found:
+            asked = f"{found} (wanted: plain values, written out)"
+            raise yaml.composer.ComposerError(None, None, asked, event.start_mark)
+        node, self.level = super().compose_node(parent, index), self.level - 1
+        return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping with unique keys. ParamsError names the file, the line and what was expected."""
-    if not path.is_file():
+    """A YAML mapping of plain values with unique keys. ParamsError names the file, the line and what was expected."""
+    if not _is_there(path):
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml") if p.stem != "claims")) or "none"
-        raise ParamsError(f"expected a file at {path}, found none; known here: {known}")
+        raise ParamsError(f"expected a file at {str(path):.500}, found none; known here: {known}")
+    if (size := path.stat().st_size) > LARGEST:
+        raise ParamsError(f"{path}: expected a file of at most {LARGEST:,} bytes, found {size:,}; is it the right one?")
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Plain(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
         _unique_keys(node, path)
-        value = yaml.safe_load(text)
+        value = loader.construct_document(node) if node else None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: expected UTF-8 text, found a byte that is not ({error}); re-save it") from error
-    except RecursionError as error:
-        raise ParamsError(f"{path}: expected plain values, found an alias inside itself") from error
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: expected YAML, found {' '.join(str(error).split())}") from error
+    except ParamsError:
+        raise
+    except (ValueError, OverflowError) as error:  # a day 2024-02-31, a number of 5,000 digits
+        raise ParamsError(f"{path}: expected plain values, found one that cannot be read ({error})") from error
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: expected keys with values, found {type(value).__name__}")
     return value
+
+
+def brief(value: object) -> str:
+    """Its repr, at most 200 characters of it: what a message says of a value that may be long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _is_there(path: Path) -> bool:
+    """False also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _unique_keys(node: yaml.Node | None, path: Path) -> None:
@@ -45,7 +88,8 @@ def _unique_keys(node: yaml.Node | None, path: Path) -> None:
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.value in seen:
                 line = key.start_mark.line + 1
-                raise ParamsError(f"{path}, line {line}: expected each key once, a plain word, found {key.value!r}")
+                raise ParamsError(f"{path}, line {line}: expected each key once, a plain word, found "
+                                  f"{brief(key.value)}")  # fmt: skip
             seen.add(key.value)
             _unique_keys(value, path)
     elif isinstance(node, yaml.SequenceNode):
@@ -59,19 +103,28 @@ def validated(record: type[R], values: Mapping[str, Any], where: str | Path) -> 
         return record.model_validate(dict(values))
     except ValidationError as error:
         lines = []
-        for e in error.errors():
-            key = ".".join(str(part) for part in e["loc"]) or "(whole file)"
-            found = "" if e["type"] == "missing" or isinstance(e["input"], dict) else f", found {e['input']!r}"
-            hint = ""
+        for e in error.errors()[:MOST_ERRORS]:
+            key = ".".join(str(part)[:100] for part in e["loc"]) or "(whole file)"
+            found = "" if e["type"] == "missing" or isinstance(e["input"], dict) else f", found {brief(e['input'])}"
+            hint = next((f" ({said})" for form, said in ASKED.items() if form in e.get("ctx", {}).get("pattern", "")), "")
             if isinstance(e["input"], str) and e["type"] == "float_type":
                 hint = " (YAML reads 5e-3 as text: write 5.0e-3)"
             lines.append(f"  {key}: {e['msg']}{found}{hint}")
+        lines += [f"  and {more} more"] if (more := error.error_count() - MOST_ERRORS) > 0 else []
         raise ParamsError(f"{where}:\n" + "\n".join(lines)) from error
 
 
 def profile_path(name: str) -> Path:
-    """A profile by name (`params/NAME.yaml`), or by the path of a YAML file."""
-    return Path(name) if name.endswith(".yaml") else PARAMS / f"{name}.yaml"
+    """A profile by name (`params/NAME.yaml`), or by the path of a YAML file. ParamsError for what is neither."""
+    if isinstance(name, str) and name.endswith(".yaml") and "\0" not in name:
+        return Path(name)
+    return PARAMS / f"{_plain_name('profile', name, ' or the path of a .yaml file')}.yaml"
+
+
+def _plain_name(what: str, name: object, or_else: str = "") -> str:
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name)):
+        raise ParamsError(f"{what}: expected a name in letters, digits, _ and -{or_else}, found {brief(name)}")
+    return name
 
 
 def _merged(name: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -123,7 +176,7 @@ _BESIDE: dict[Path, None] = {}  # folders of tasks beside profiles that were loa
 
 def task_path(name: str) -> Path:
     """Where a task's file is: in params/tasks, else beside a profile that was loaded by its path."""
-    known = PARAMS / "tasks" / f"{name}.yaml"
+    known = PARAMS / "tasks" / f"{_plain_name('task', name)}.yaml"
     beside = (folder / f"{name}.yaml" for folder in reversed(_BESIDE))
     return known if known.is_file() else next((path for path in beside if path.is_file()), known)
 

@@ -209,9 +209,10 @@ class TaskRows:
 
         try:
             return load_dataset(hub.path, hub.name, split=split, revision=hub.revision)
-        except (OSError, ValueError, ConnectionError) as error:
+        except Exception as error:  # of files that others wrote anything may be raised
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise TaskError(f"hub: expected data set {hub.path} ({hub.name or 'default'}, {split}), found none: "
-                            f"{str(error).splitlines()[0]}; connect once, or use source: local") from error  # fmt: skip
+                            f"{said}; connect once, or use source: local") from error  # fmt: skip
 
     def _rows(self, rows: Rows) -> pd.DataFrame:
         if self.source.twin:
@@ -221,10 +222,10 @@ class TaskRows:
         columns, names = self.source.columns, self.source.label_names or {}
         if self.source.hub:
             where, data = f"{self.source.hub.path}:{rows.split}", self._hub(self.source.hub, rows.split)
-            feature = data.features[columns["label"]]
+            feature = data.features.get(columns["label"])
             words = getattr(feature, "names", None)
             records = [dict(row) for row in data]
-            for row in records:
+            for row in records if feature is not None else ():
                 raw = row[columns["label"]]
                 row[columns["label"]] = words[raw] if words and isinstance(raw, int) and raw >= 0 else str(raw)
         else:

@@ -1,20 +1,31 @@
 """Where a task's rows are: files below the rows folder, data sets on the hub, or the pocket world, with their counts."""
 
+from pathlib import PurePosixPath, PureWindowsPath
 from string import Formatter
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from dawgen_core.params import Name, Positive, Record
+from dawgen_core.params import Name, Positive, Record, Title
 from dawgen_core.tasks import Task
 
 COLUMNS = ("sentence1", "sentence2", "label")
 
 
+def _inside(path: str) -> str:
+    """A path that stays below the folder it is relative to."""
+    if not path.isprintable() or ".." in PurePosixPath(path).parts or "\\" in path or PureWindowsPath(path).anchor:
+        raise ValueError("expected a path below the folder of rows: relative, with /, without `..`")
+    return path
+
+
+Inside = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_inside)]
+
+
 class Rows(Record):
     """One set of labelled pairs: a file below the rows folder, or a split of the hub data set or twin; expected counts."""
 
-    file: str | None = None
+    file: Inside | None = None
     split: str | None = None
     rows: Positive | None = None
     labels: dict[str, int] | None = None
@@ -31,13 +42,13 @@ class Hub(Record):
 class Sentences(Record):
     """First sentences: lines of a text file, one field of labelled rows (labels unused), or drawn; n_lines is checked."""
 
-    file: str | None = None
+    file: Inside | None = None
     hub: Hub | None = None
     split: str | None = None
     field: str | None = None
     n_lines: Positive | None = None
     running: bool = False  # lines stand in the order of a text: PPT's next sentences
-    licence: str | None = None  # of the text, as its source states it; data cards say it
+    licence: Title | None = None  # of the text, as its source states it; data cards say it
     min_words: Positive
     max_words: Positive
 
@@ -53,7 +64,7 @@ class Sentences(Record):
 class Source(Record):
     """One place where a task's rows are, with their expected counts."""
 
-    shown_as: str  # printed in every table
+    shown_as: Title  # printed in every table
     hub: Hub | None = None
     twin: Name | None = None  # rows are drawn by the pocket world: a task of pocket/tasks.yaml
     columns: dict[Literal["sentence1", "sentence2", "label"], str] = dict(zip(COLUMNS, COLUMNS, strict=True))
@@ -61,8 +72,8 @@ class Source(Record):
     drop_labels: list[str] = []  # rows without a gold label
     train: Rows
     test: Rows
-    ready_made: str | None = None  # e.g. kshot/mrpc/16-{seed}/{split}.jsonl.gz
-    synthetic: dict[Name, str] = {}  # released synthetic rows, e.g. fewgen/mrpc/16-{seed}.jsonl.gz
+    ready_made: Inside | None = None  # e.g. kshot/mrpc/16-{seed}/{split}.jsonl.gz
+    synthetic: dict[Name, Inside] = {}  # released synthetic rows, e.g. fewgen/mrpc/16-{seed}.jsonl.gz
     synthetic_per_class: Positive | None = None
     first_sentences: Sentences
 
@@ -73,7 +84,9 @@ class Source(Record):
         patterns = {"ready_made": self.ready_made, **{f"synthetic.{k}": v for k, v in self.synthetic.items()}}
         for key, pattern in patterns.items():
             wanted = {"seed", "split"} if key == "ready_made" else {"seed"}
-            if pattern is not None and {name for _, name, *_ in Formatter().parse(pattern) if name} != wanted:
+            # (name, form, conversion): with a form or an attribute, a place could stand for anything
+            places = {tuple(place) for _, *place in Formatter().parse(pattern or "") if place[0] is not None}
+            if pattern is not None and places != {(name, "", None) for name in wanted}:
                 raise ValueError(f"{key}: expected the places {sorted(wanted)} in braces, found {pattern!r}")
         places = ("split", "rows") if self.twin else ("split",) if self.hub else ("file",)
         for name, place in [(name, place) for name in ("train", "test") for place in places]:

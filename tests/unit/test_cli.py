@@ -287,7 +287,7 @@ def test_a_missing_column_is_named(tmp_path, run):
     ("a.csv", b"sentence1,sentence2,label\na,b\n", "row 1 below the header: expected 3 fields as there, found 2"),
     ("a.csv", b'sentence1,sentence2,label\n"a,b,x\n', "expected one row a line, closed quotes and fields of at most"),
     ("a.csv", b'sentence1,sentence2,label\n"' + b"a" * 131_073 + b'",b,x\n', "131,072 characters, found field larger"),
-    ("a.csv", b"sentence1,sentence2,label\na,b,x\na\0b,b,x\n", "row 2 below the header: expected text, found a NUL byte"),
+    ("a.csv", b"sentence1,sentence2,label\na,b,x\na\0b,b,x\n", "line 3: expected text, found a NUL byte"),
     ("a.csv", b"sentence1,sentence2,label\n", "expected rows with sentence1, sentence2"),
     ("a.csv", b"", "expected a header and rows, found an empty file"),
     ("a.csv", "sentence1,sentence2,label\né,b,x\n".encode("latin-1"), "expected UTF-8 text"),

@@ -212,9 +212,10 @@ def test_a_folder_of_something_else_is_not_touched(pairs, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"shots": 0}, "--shots: expected 1 or more, found 0"), ({"seeds": 0}, "--seeds: expected 1 or more"),
+    ({"shots": 0}, "--shots: expected 1 or more, at most 1,000,000, found 0"), ({"seeds": 0}, "--seeds: expected 1 or more"),
     ({"per_class": -1}, "--per-class: expected 1 or more"), ({"profile": "papper"}, "papper.yaml, found none; known here"),
-    ({"out": "/tmp/a b"}, "--out: expected a folder named in letters"), ({"test": "no.csv"}, "expected a file at no.csv"),
+    ({"out": "/tmp/a b"}, "--out: expected a folder named in letters"), ({"seed": -1}, "--seed: expected 0 or more"),
+    ({"test": "no.csv"}, "expected a file of rows at no.csv"),
     ({"template": "{first} [MASK]"}, "template: expected {first}, {second} and"),
 ])  # fmt: skip
 def test_wrong_options_are_named(pairs, tmp_path, options, message):
