@@ -6,8 +6,6 @@ import sys
 import traceback
 
 from dawgen_core.app import cli_audit, cli_own, cli_studies
-from dawgen_core.app.reproduce import StoppedError
-from dawgen_core.artifacts import ArtifactError
 
 ABOUT = ("Synthetic labelled pairs for few-shot prompt tuning. Exit codes: 0 all is well, 1 a red flag or something stale, "
          "2 wrong input, 3 our own fault, 4 too few rows to judge, 130 interrupted.")  # fmt: skip
@@ -31,6 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         add_options(commands.add_parser(name, help=about, epilog=examples,
                                         formatter_class=argparse.RawDescriptionHelpFormatter))  # fmt: skip
     options = parser.parse_args(argv)
+    from dawgen_core.app.reproduce import StoppedError  # heavy: torch, which --help and a wrong option do without
+    from dawgen_core.artifacts import ArtifactError
+
     try:
         return options.run(options)
     except (ValueError, OSError, ArtifactError) as error:

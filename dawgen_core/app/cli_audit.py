@@ -1,15 +1,17 @@
 """`dawgen audit`: options, and what it prints."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-from tabulate import tabulate
-
-from dawgen_core.data import files, labels
 from dawgen_core.tasks import TaskError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLES = """\
 examples:
@@ -70,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _pairs(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """The asked columns of a file, under our names."""
+    from dawgen_core.data import files, labels
+
     rows = files.columns(path, list(columns), "--first, --second and --label").rename(columns=columns)
     labels.check(path, rows.get("label", ()))
     return rows
@@ -87,6 +91,8 @@ def _json(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
 
 def _text(options: argparse.Namespace, rows: pd.DataFrame, found) -> str:
     """A verdict, the flagged figures, and the words that tell a class."""
+    from tabulate import tabulate
+
     measures = found.measures
     flagged = measures[measures["flag"] != ""]
     counts = found.rows["label"].value_counts()

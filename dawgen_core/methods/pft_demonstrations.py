@@ -6,7 +6,6 @@ never the row itself; drawn once per row, where LM-BFF averages over many draws.
 
 import pandas as pd
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from dawgen_core import samplers
 from dawgen_core.methods import fine_tuning
@@ -24,6 +23,8 @@ class Settings(Learning):
 
 def build(given: Given) -> Learner:
     """All weights, in the task's template."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # heavy: scikit-learn
+
     texts, train = given.task.classifier, given.train.reset_index(drop=True)
     joined = lambda rows: rows["sentence1"] + " " + rows["sentence2"]  # noqa: E731
     words = TfidfVectorizer(token_pattern=r"\S+").fit(joined(train))

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from transformers.models.t5.modeling_t5 import T5Attention
 
 from dawgen_core.methods.given import Given, Outcome
 from dawgen_core.methods.learner import Learner, Learning, learn, tensors
@@ -40,6 +39,8 @@ class Prefix(nn.Module):
 
 def build(given: Given, settings: Settings) -> Learner:
     """The prefix alone; the classifier stays frozen."""
+    from transformers.models.t5.modeling_t5 import T5Attention  # heavy
+
     classifier, words_C, n = given.classifier, given.words(), settings.prefix_tokens
     sites = [linear for m in classifier.model.modules() if isinstance(m, T5Attention) for linear in (m.k, m.v)]
     with torch.random.fork_rng(devices=[]):

@@ -3,9 +3,6 @@
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from dawgen_core.methods.given import Given, Outcome
 from dawgen_core.params import Rate, Record
@@ -21,6 +18,10 @@ class Settings(Record):
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Trainable numbers: one per feature and class (two classes share them). Draws nothing beside the few-shot rows."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # heavy: scikit-learn
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     words = TfidfVectorizer(token_pattern=r"\S+").fit([*given.train["sentence1"], *given.train["sentence2"]])
     scale = StandardScaler().fit(_few(words, given.train))
 
@@ -34,8 +35,8 @@ def run(given: Given, settings: Settings) -> Outcome:
     return Outcome({"best": logits_BC}, model.coef_.size + model.intercept_.size, {"dev_best": dev_best})
 
 
-def _few(words: TfidfVectorizer, rows: pd.DataFrame) -> np.ndarray:
-    """Cosine, shared words, both lengths and their difference, [B, 5]."""
+def _few(words, rows: pd.DataFrame) -> np.ndarray:
+    """Cosine, shared words, both lengths and their difference, [B, 5]; words: a fitted TF-IDF."""
     first, second = (words.transform(rows[field]) for field in ("sentence1", "sentence2"))
     sizes = [rows[field].str.split().str.len().to_numpy() for field in ("sentence1", "sentence2")]
     shared = [len({*a.split()} & {*b.split()}) for a, b in zip(rows["sentence1"], rows["sentence2"], strict=True)]

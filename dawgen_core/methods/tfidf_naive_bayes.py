@@ -3,8 +3,6 @@
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.naive_bayes import MultinomialNB
 
 from dawgen_core.methods.given import Given, Outcome
 from dawgen_core.params import Rate, Record
@@ -21,6 +19,9 @@ class Settings(Record):
 
 def run(given: Given, settings: Settings) -> Outcome:
     """Words of sentence 1 and of sentence 2 are features of their own. Trainable numbers: one per word and class."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # heavy: scikit-learn
+    from sklearn.naive_bayes import MultinomialNB
+
     words = [TfidfVectorizer(token_pattern=r"\S+").fit(given.train[field]) for field in FIELDS]
 
     def features(rows: pd.DataFrame) -> np.ndarray:
