@@ -2,12 +2,13 @@
 PROFILE ?= pocket
 CORES   ?= 2
 KERNEL  ?= python3
+ON      ?= local
 DEVICE  ?= cpu
 PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test test-browser study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: reproduce test test-browser test-cluster study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -18,11 +19,11 @@ RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 	@touch $@
 
 reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
-	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL)
+	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL) --on $(ON)
 
 study: .venv/.ready  ## every pocket task, ten seeds, both classifiers, every row: hours; resumes
-	@$(RUN) study --cores $(CORES) --kernel $(KERNEL)
-	@$(RUN) study_flan --cores $(CORES) --kernel $(KERNEL)
+	@$(RUN) study --cores $(CORES) --kernel $(KERNEL) --on $(ON)
+	@$(RUN) study_flan --cores $(CORES) --kernel $(KERNEL) --on $(ON)
 
 check-figures: .venv/.ready  ## hold the tables of PROFILE's run against the committed ones
 	@$(BIN)/python -m dawgen_core.app.check_figures $(PROFILE)
@@ -31,10 +32,13 @@ plan: .venv/.ready  ## list the jobs of PROFILE without running them
 	@$(RUN) $(PROFILE) -n
 
 test: .venv/.ready  ## unit, contract and smoke tests
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not cluster"
 
 test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
 	@$(BIN)/python -m pytest -q tests/browser -m browser
+
+test-cluster: .venv/.ready  ## the smoke profile on a Slurm cluster of two nodes on this machine, one of which fails; needs slurm-wlm and munge
+	@$(BIN)/python -m pytest -q tests/cluster -m cluster
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
 	@$(BIN)/jupyter lab notebooks/00_tour.ipynb

@@ -4,11 +4,12 @@
 # and the rows it reads, so that an edited loss reruns what depends on it and nothing else. Its outputs are the executed
 # notebook and an index of what it made; the results themselves are not listed one by one, since Snakemake deletes the
 # listed outputs of a stopped job and would throw away finished conditions. Inside a job, finished conditions are kept.
+# How it is run, here or on a Slurm cluster, is said in workflow/: local/ and slurm/ (options), jobs.yaml (what a job asks for).
 import json
 
 from dawgen_core import params
 from dawgen_core.data import profiles
-from dawgen_core.app import entry, imports
+from dawgen_core.app import entry, imports, jobs
 from dawgen_core.beyond import sweeps
 from dawgen_core.data.rows import row_files
 
@@ -20,7 +21,7 @@ RUN = f"{RUNS_DIR}/{study.profile}"
 GROUPS = {"-".join(map(str, group)): group for group in study.seed_groups()}
 SWEEPS = sweeps.load(study)
 SOURCE_OF = {task: [source] for task, source in study.transfer_from.items()}
-GPU = int(study.compute.device != "cpu")
+SIZES = jobs.load()
 
 
 wildcard_constraints:
@@ -42,12 +43,35 @@ def rows(task):
     return [str(p) for p in row_files(profiles.load_task(task), study)]
 
 
+def parts(w):
+    """What a job works on: its part of the tasks and seeds, as its notebook's parameters; none: all."""
+    if "part" in w.keys():
+        return PARTS[w.part]
+    return {"task": w.task, "seeds": GROUPS[w.group]} if "task" in w.keys() else {}
+
+
 def given(w):
     """What a notebook is given, as one line of YAML."""
-    of = {"task": w.task, "seeds": GROUPS[w.group]} if "task" in w.keys() else {}
-    return json.dumps({"profile": PROFILE, **of, **({} if RUNS_DIR == "runs" else {"runs_dir": RUNS_DIR})})
+    return json.dumps({"profile": PROFILE, **parts(w), **({} if RUNS_DIR == "runs" else {"runs_dir": RUNS_DIR})})
 
 
+def size(rule):
+    """What a job of a rule asks for; one that is tried again asks for more time and memory."""
+    whole = SWEEPS if rule == "beyond" else study
+
+    def sized(w):
+        of = {"tasks": whole.tasks, "seeds": whole.seeds, **parts(w)}
+        return SIZES.of(study, rule, [of["task"]] if "task" in of else of["tasks"], of["seeds"])
+
+    return {
+        "runtime": lambda w, attempt: attempt * sized(w)["runtime"],
+        "mem_mb": lambda w, attempt: attempt * sized(w)["mem_mb"],
+        "gpu": lambda w: sized(w)["gpu"],
+    }
+
+
+# A job that may use a GPU has one to itself: of those that there are here, or the one that Slurm gave it.
+LEASE = "python -m dawgen_core.app.lease " if study.compute.device != "cpu" else ""
 # papermill writes a .running copy that takes the output's name when it has run to its end.
 PAPERMILL = (
     "papermill {input[0]} {output.notebook}.running.ipynb -k {KERNEL:q} -y {params.values:q} --no-progress-bar > {log} 2>&1"
@@ -81,11 +105,11 @@ rule generator_tuning:
         f"{RUN}/logs/01_generator_tuning.{{task}}.seeds-{{group}}.log",
     threads: study.compute.threads
     resources:
-        gpu=GPU,
+        **size("generator_tuning"),
     params:
         values=given,
     shell:
-        PAPERMILL
+        LEASE + PAPERMILL
 
 
 # Where a profile splits a label's rows into shards, these are jobs of bounded size; 02 finds what they wrote.
@@ -111,11 +135,11 @@ rule shard:
         number="[0-9]+",
     threads: study.compute.threads
     resources:
-        gpu=GPU,
+        **size("shard"),
     params:
         seeds=lambda w: GROUPS[w.group],
     shell:
-        "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
+        LEASE + "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
         " --shard {wildcards.number} --runs-dir {RUNS_DIR:q} --out {output} > {log} 2>&1 || {{ tail -n 30 {log} >&2; exit 1; }}"
 
 
@@ -134,11 +158,11 @@ rule generation:
         f"{RUN}/logs/02_generation.{{task}}.seeds-{{group}}.log",
     threads: study.compute.threads
     resources:
-        gpu=GPU,
+        **size("generation"),
     params:
         values=given,
     shell:
-        PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule data_analysis:
@@ -151,10 +175,12 @@ rule data_analysis:
         index=f"{RUN}/03_data_analysis.json",
     log:
         f"{RUN}/logs/03_data_analysis.log",
+    resources:
+        **size("data_analysis"),
     params:
         values=given,
     shell:
-        PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule prompt_tuning:
@@ -170,11 +196,11 @@ rule prompt_tuning:
         f"{RUN}/logs/04_prompt_tuning.{{task}}.seeds-{{group}}.log",
     threads: study.compute.threads
     resources:
-        gpu=GPU,
+        **size("prompt_tuning"),
     params:
         values=given,
     shell:
-        PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule tables:
@@ -189,6 +215,8 @@ rule tables:
         index=f"{RUN}/05_tables.json",
     log:
         f"{RUN}/logs/05_tables.log",
+    resources:
+        **size("tables"),
     params:
         values=given,
     shell:
@@ -212,11 +240,11 @@ if SWEEPS:
             part="[^/]+seeds-[0-9-]+",
         threads: study.compute.threads
         resources:
-            gpu=GPU,
+            **size("sweep"),
         params:
-            values=lambda w: json.dumps({"profile": PROFILE, **PARTS[w.part]}),
+            values=given,
         shell:
-            PAPERMILL
+            LEASE + PAPERMILL
 
     rule beyond:
         input:
@@ -227,7 +255,9 @@ if SWEEPS:
             index=f"{RUN}/06_beyond.json",
         log:
             f"{RUN}/logs/06_beyond.log",
+        resources:
+            **size("beyond"),
         params:
             values=given,
         shell:
-            PAPERMILL
+            LEASE + PAPERMILL

@@ -1,10 +1,13 @@
-"""Notebooks run by papermill from a folder that is not the project's: one of them, or a whole profile in sequence."""
+"""Notebooks run by papermill from a folder that is not the project's: one of them, or a whole profile in sequence; what
+two runs have to have in common."""
 
 from pathlib import Path
 
 import nbformat
 import papermill
 
+from dawgen_core import artifacts
+from dawgen_core.artifacts import Runs
 from dawgen_core.beyond import sweeps
 from dawgen_core.data.profiles import load_profile
 from dawgen_core.params import ROOT
@@ -35,3 +38,10 @@ def printed(notebook: nbformat.NotebookNode, cell: int = -1) -> str:
     """What a code cell showed as plain text; the last one by default."""
     cell = [c for c in notebook.cells if c.cell_type == "code"][cell]
     return "".join(out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs)
+
+
+def digests(runs: Runs) -> dict[str, str]:
+    """All files of a run but receipts, locks and costs (seconds are never the same), by name."""
+    files = [p for p in runs.root.rglob("*") if p.is_file() and p.name != "receipt.json" and p.suffix != ".lock"]
+    files = [p for p in files if p.parent.name != "costs"]
+    return {runs.name(p): artifacts.digest(p) for p in files}

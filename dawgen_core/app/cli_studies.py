@@ -14,6 +14,7 @@ RUN = """\
 examples:
   dawgen run smoke                       # as `make reproduce PROFILE=smoke`
   dawgen run paper --cores 8 --kernel my-gpu-kernel
+  dawgen run paper --on slurm            # as jobs of a Slurm cluster: workflow/README.md
 """
 WHY = """\
 examples:
@@ -68,13 +69,15 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.description = "Runs every notebook of a profile in sequence, and goes on where a stopped run was."
     _profile(parser)
     parser.add_argument("--kernel", default="python3", metavar="NAME", help="the Jupyter kernel (default: %(default)s)")
+    parser.add_argument("--on", default="local", metavar="WHERE", help="where the jobs run: local, slurm, or the path of a "
+                        "folder with Snakemake's options (default: %(default)s)")  # fmt: skip
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from dawgen_core.app import reproduce
 
-    if reproduce.reproduce(options.profile, options.cores, options.kernel, []):
+    if reproduce.reproduce(options.profile, options.cores, options.kernel, [], options.on):
         raise reproduce.StoppedError("a notebook stopped, see above; the same command goes on where it was")
     return 0
 

@@ -19,21 +19,27 @@ from dawgen_core.artifacts import Runs
 from dawgen_core.data import profiles
 
 WALL = "wall.json"  # minutes and cores of an undisturbed run
+HERE = "local"
 
 
 class StoppedError(RuntimeError):
     """A notebook stopped; what it had finished is kept."""
 
 
-def workflow(profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs") -> int:
-    """Snakemake on a profile, under the profile's lock; its exit code. runs_dir: the folder of the profile's artifacts."""
-    profile = profiles.load_profile(profile_name)
+def workflow(
+    profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs", on: str = HERE
+) -> int:  # fmt: skip
+    """Snakemake on a profile, under the profile's lock; its exit code. runs_dir: the folder of the profile's artifacts.
+
+    on: where the jobs run, a folder of workflow/ or a path; cores are this machine's, a cluster gives each job its own.
+    """
+    profile, options = profiles.load_profile(profile_name), options_of(on)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", kernel):
         raise params.ParamsError(f"--kernel: expected the name of a Jupyter kernel, such as python3, found {kernel!r:.200}")
     run = Runs.of(profile, str(runs_dir)).root
     run.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "snakemake", *more, "--cores", str(cores), "--resources", "gpu=1", "--nolock",
-               "--rerun-incomplete", "--quiet", "rules", "host",
+    command = [sys.executable, "-m", "snakemake", *more, "--workflow-profile", str(options),
+               *([] if _remote(options) else ["--cores", str(cores)]),
                "--config", f"profile={profile_name}", f"kernel={kernel}", f"runs_dir={runs_dir}"]  # fmt: skip
     # glibc hands large blocks back to the system and asks for them again, pass after pass: that alone cost about 8 %
     keeping = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
@@ -45,15 +51,28 @@ def workflow(profile_name: str, cores: int, kernel: str, more: list[str], runs_d
         sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
 
 
-def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
+def options_of(on: str) -> Path:
+    """The folder with Snakemake's options: of that name in workflow/, else of that path. Errors: ParamsError."""
+    for folder in (params.ROOT / "workflow" / on, Path(on).expanduser().resolve()):
+        if (folder / "config.yaml").is_file():
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in (params.ROOT / "workflow").glob("*/config.yaml")))
+    raise params.ParamsError(f"--on: expected one of {known}, or a folder with a config.yaml, found {on}")
+
+
+def _remote(options: Path) -> bool:
+    return "executor" in profiles.read_yaml(options / "config.yaml")
+
+
+def reproduce(profile_name: str, cores: int, kernel: str, more: list[str], on: str = HERE) -> int:
     """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
     profile = profiles.load_profile(profile_name)
     run = Runs.of(profile).root
     print(announced(profile_name), flush=True)
     untouched, started = not any(run.glob("*/*.json")), time.monotonic()
-    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more])
+    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more], on=on)
     if code == 0 and "-n" not in more:
-        if untouched:
+        if untouched and not _remote(options_of(on)):
             artifacts.write_json(run / WALL, {"minutes": round((time.monotonic() - started) / 60, 1), "cores": cores})
         for table in ("table1.md", "table3.md", "effects.md"):
             print("\n" + (run / "tables" / table).read_text(encoding="utf-8"))
@@ -82,9 +101,10 @@ if __name__ == "__main__":
     parser.add_argument("profile")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--kernel", default="python3")
+    parser.add_argument("--on", default=HERE)
     known, rest = parser.parse_known_args()
     try:
-        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest))
+        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest, known.on))
     except params.ParamsError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

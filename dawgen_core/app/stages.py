@@ -15,16 +15,22 @@ MADE_BY = {"01_generator_tuning": "generator", "02_generation": "synthetic", "03
            "04_prompt_tuning": "condition", "05_tables": "tables"}  # fmt: skip
 
 
+def units(study: Profile, tasks: list[str], seeds: list[int]) -> dict[str, int]:
+    """What the time of each notebook grows with, for some tasks and seeds of a study."""
+    n_runs, n_kinds = len(tasks) * len(seeds), len(study.generator_tuning.kinds)
+    n_sets = sum(len(study.kinds(task)) for task in tasks) * len(seeds)
+    n_conditions = sum(len(conditions(study, task, seeds)) for task in tasks)
+    return {"01_generator_tuning": n_runs * n_kinds, "02_generation": n_runs * n_kinds * study.generation.per_class,
+            "03_data_analysis": n_sets, "04_prompt_tuning": n_conditions, "05_tables": n_conditions}  # fmt: skip
+
+
 def jobs(study: Profile) -> pd.DataFrame:
     """notebook, jobs (one per task and group of seeds, or one in all), units (what its time grows with), their unit."""
-    n_groups, n_runs = len(study.tasks) * len(study.seed_groups()), len(study.tasks) * len(study.seeds)
-    n_kinds = len(study.generator_tuning.kinds)
-    n_sets = sum(len(study.kinds(task)) for task in study.tasks) * len(study.seeds)
-    n_conditions = sum(len(conditions(study, task, study.seeds)) for task in study.tasks)
-    lines = [("01_generator_tuning", n_groups, n_runs * n_kinds, "prompts"),
-             ("02_generation", n_groups, n_runs * n_kinds * study.generation.per_class, "pairs per class"),
-             ("03_data_analysis", 1, n_sets, "sets"), ("04_prompt_tuning", n_groups, n_conditions, "conditions"),
-             ("05_tables", 1, n_conditions, "conditions")]  # fmt: skip
+    n_groups, n = len(study.tasks) * len(study.seed_groups()), units(study, study.tasks, study.seeds)
+    made = {"01_generator_tuning": (n_groups, "prompts"), "02_generation": (n_groups, "pairs per class"),
+            "03_data_analysis": (1, "sets"), "04_prompt_tuning": (n_groups, "conditions"),
+            "05_tables": (1, "conditions")}  # fmt: skip
+    lines = [(name, n_jobs, n[name], unit) for name, (n_jobs, unit) in made.items()]
     return pd.DataFrame(lines, columns=["notebook", "jobs", "units", "unit"])
 
 

@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 from papermill.exceptions import PapermillExecutionError
-from rehearsal import perform, printed
+from rehearsal import digests, perform, printed
 
 from dawgen_core import artifacts
 from dawgen_core.app import provenance, stages, writing
@@ -21,13 +21,6 @@ pytestmark = pytest.mark.smoke
 N_ONCE = sum(not row.module.SEEDED for row in METHODS.values()) - 1  # smoke has no hand prompt
 # of a task: methods, real, Tables 3 and 2, curation arms
 N_CONDITIONS = N_ONCE + 2 * (len(METHODS) - 1 - N_ONCE + 1 + 4 * 3 + 3 * 4 + 4 * 3)
-
-
-def digests(runs: Runs) -> dict[str, str]:
-    """All files of a run but receipts, locks and costs (seconds are never the same), by name."""
-    files = [p for p in runs.root.rglob("*") if p.is_file() and p.name != "receipt.json" and p.suffix != ".lock"]
-    files = [p for p in files if p.parent.name != "costs"]
-    return {runs.name(p): artifacts.digest(p) for p in files}
 
 
 @pytest.fixture

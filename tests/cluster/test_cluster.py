@@ -1,0 +1,94 @@
+"""The smoke profile on a cluster of two nodes, one of which fails on the way: the same bytes as on this machine alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from rehearsal import digests
+
+from dawgen_core.app import reproduce
+from dawgen_core.artifacts import Runs
+from dawgen_core.params import ROOT
+
+pytestmark = pytest.mark.cluster
+# Snakemake asks squeue, since there is no accounting, and asks often; the long jobs and the grouped ones want the GPUs.
+OPTIONS = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
+           "--set-resources", "prompt_tuning:gpu=1", "generator_tuning:gpu=1"]  # fmt: skip
+RUN = """\
+import sys
+from dawgen_core.app import reproduce
+sys.exit(reproduce.workflow("smoke", 1, "python3", {}, {!r}, on="slurm"))
+"""
+PAIRS = "pairs_generation_generator_tuning"
+TOLD = ("notebooks/", "logs/", reproduce.WALL)  # what a run says of itself: times, folders
+
+
+def results(runs: Runs) -> dict[str, str]:
+    return {name: digest for name, digest in digests(runs).items() if not name.startswith(TOLD)}
+
+
+def rule(job: dict[str, str]) -> str:
+    """prompt_tuning, ..., or both of a group, from the comment that Snakemake gives a job."""
+    return job["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
+
+
+def test_a_node_fails_and_every_byte_is_the_same(cluster, tmp_path, smoke):
+    assert reproduce.workflow("smoke", 2, "python3", []) == 0
+    runs = Runs(tmp_path / "runs" / "smoke")
+    command = [sys.executable, "-c", RUN.format(OPTIONS, str(tmp_path / "runs"))]
+    with open(tmp_path / "run.log", "w", encoding="utf-8") as log:
+        run = subprocess.Popen(command, cwd=ROOT, env=cluster.env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        struck = working_with_results(cluster, runs, run)
+        finished = {path: path.read_bytes() for path in done(runs, struck)}
+        assert cluster.kill_node(struck["NodeList"]) > 4  # a shell, two Snakemakes, papermill, its kernel
+        cluster.until(lambda: cluster.states()[struck["NodeList"]].startswith("down"), f"{struck['NodeList']} down")
+        assert run.poll() is None
+        cluster.start_node(struck["NodeList"])
+        cluster.until(lambda: state(cluster, struck) == "PENDING", "the job in the queue again")
+        cluster.ask("scontrol", "update", f"JobId={struck['JobId']}", "StartTime=now")  # Slurm would wait two minutes
+        assert run.wait(1200) == 0, (tmp_path / "run.log").read_text()[-3000:]
+    finally:
+        with suppress(ProcessLookupError):  # it has ended, with its Snakemake
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    jobs = cluster.jobs()
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"} and {job["NodeList"] for job in jobs} == {"node1", "node2"}
+    assert [job["Restarts"] for job in jobs if job["JobId"] == struck["JobId"]] == ["1"]
+    n = len(smoke.tasks) * len(smoke.seed_groups())
+    once = ["beyond", "data_analysis", "sweep", "tables"]
+    assert sorted(map(rule, jobs)) == sorted([*once, *[PAIRS] * n, *["prompt_tuning"] * n])
+    wanting = [rule(job) for job in jobs if "gpu:1" in job.get("TresPerJob", "")]
+    assert sorted(wanting) == sorted([PAIRS, "prompt_tuning"] * n)
+    assert {rule(job): job["TimeLimit"] for job in jobs}[PAIRS] == "00:06:00"
+    here, there = results(Runs.of(smoke)), results(runs)
+    assert all(path.read_bytes() == kept for path, kept in finished.items())
+    assert len(here) > 1000 and set(here) == set(there)
+    assert [name for name in here if here[name] != there[name]] == []
+
+
+def done(runs: Runs, job: dict[str, str]) -> list:
+    """The conditions without synthetic rows that a job of prompt tuning has finished."""
+    task = job["Comment"].partition("_wildcards_")[2].partition("_")[0]
+    return sorted((runs.root / task).glob("*/none/*/result.json"))
+
+
+def working_with_results(cluster, runs: Runs, run: subprocess.Popen) -> dict[str, str]:
+    """A job of prompt tuning that has finished some conditions and works on, as soon as there is one."""
+    found = []
+
+    def some() -> bool:
+        assert run.poll() is None, "the run ended before a node could fail"
+        running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and rule(job) == "prompt_tuning"]
+        found[:] = [job for job in running if done(runs, job)]
+        return bool(found)
+
+    cluster.until(some, "a job of prompt tuning with finished conditions", 900)
+    return found[0]
+
+
+def state(cluster, job: dict[str, str]) -> str:
+    return next(one["JobState"] for one in cluster.jobs() if one["JobId"] == job["JobId"])
