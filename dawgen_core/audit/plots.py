@@ -92,7 +92,8 @@ def ablation(ledger: pd.DataFrame, tasks: list[str], note: str) -> Figure:
     handles, labels = axes[0][0].get_legend_handles_labels()
     axes[0][0].get_legend().remove()
     fig.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
-    fig.supxlabel(f"dots: seeds; bars: means, 95 % intervals over seeds; dotted: majority class. {note}", fontsize=7)
+    said = "dots: seeds; bars: means, 95 % intervals over seeds; from top to bottom as above; dotted: majority class."
+    fig.supxlabel(f"{said} {note}", fontsize=7)
     return fig
 
 

@@ -33,6 +33,7 @@ def test_its_page_holds_the_pictures_and_no_error(tour):
     exporter = nbconvert.HTMLExporter(template_name="page", extra_template_basedirs=[str(ROOT / "notebooks")])
     page, _ = exporter.from_notebook_node(tour)
     assert page.count("<summary>Code of the solution</summary>") == 3  # folded, as in JupyterLab
+    assert "No description has been provided" not in page and 'alt="Two gradients before and after surgery' in page
     assert page.count('src="data:image/png;base64,') == 7 and "Traceback" not in page and "Slider(" not in page
 
 
