@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"dawgen {options.command}: {_shown(error)}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
     except Exception:  # Python's own exit code would be 1, and read as a red flag
         traceback.print_exc()

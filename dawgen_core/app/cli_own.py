@@ -71,7 +71,9 @@ def _fit(options: argparse.Namespace) -> int:
     chosen = {name: getattr(options, name) for name in names} | {"words": words}
     given = options.file, tuple(options.text), options.label
     if options.check:
-        print("\n".join(fit.proposed(*given, **chosen).lines))
+        plan = fit.proposed(*given, **chosen)
+        fit.made_before(plan, options.again)
+        print("\n".join(plan.lines))
         return 0
     fitted = fit.fit(*given, cores=options.cores, again=options.again, **chosen)
     print(f"\n{fit_report.text(fitted.about)}\n\n{fitted.folder}: report.html (figures, pairs), README.md (model card), "
@@ -96,9 +98,12 @@ def _predict(options: argparse.Namespace) -> int:
     from dawgen_core.app.fitted import Fitted  # heavy: torch
 
     out = options.out or options.file.with_name(f"{options.file.name.partition('.')[0]}.predicted.csv")
-    n, formulas = Fitted.load(options.folder).predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty(),
-                                                           spreadsheet=options.spreadsheet)  # fmt: skip
+    fitted = Fitted.load(options.folder)
+    n, formulas = fitted.predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty(),
+                                      spreadsheet=options.spreadsheet)  # fmt: skip
     print(f"{out}: {n:,} rows")
+    if fitted.warning:
+        print(f"warning: {fitted.warning}", file=sys.stderr)
     if formulas:
         print(f"{formulas:,} cells begin as a formula does (= + - @): "
               + ("an apostrophe stands before each" if options.spreadsheet else

@@ -7,7 +7,6 @@
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +16,8 @@ import yaml
 
 from dawgen_core import artifacts
 from dawgen_core.app import fit_report, reproduce
-from dawgen_core.app.fitted import Fitted, about_of
-from dawgen_core.backbones import BackboneError
+from dawgen_core.app.fitted import Fitted, about_of, unreadable
+from dawgen_core.backbones import BackboneError, word_id
 from dawgen_core.data import files, own, pretrained, profiles
 from dawgen_core.data.sources import TaskFile
 from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
@@ -114,20 +113,31 @@ def proposed(
     return Proposal(folder, parts, firsts, task, values, lines, asked)
 
 
+def made_before(plan: Proposal, again: bool = False) -> bool:
+    """Whether the run folder was made from the same pairs and options. again: another run may stand there.
+
+    Errors: ParamsError for a folder of other pairs, of other options, or of something else."""
+    folder = plan.folder
+    if (folder / "fit.json").is_file():
+        changed = _changed(about_of(folder), plan.asked)
+        if changed and not again:
+            raise ParamsError(f"{folder}: expected the pairs and options that it was made from, found other {changed}; "
+                              "choose another --out, or --again to start over")  # fmt: skip
+        return not changed
+    if folder.exists() and any(folder.iterdir()):
+        raise ParamsError(f"{folder}: expected a new folder or one that `dawgen fit` made, found another; choose --out")
+    return False
+
+
 def set_up(plan: Proposal, again: bool = False) -> None:
     """Writes the run folder, whole or not at all; one that was made from the same pairs and options stays as it is.
 
-    Errors: ParamsError for a folder of other pairs, of other options, or of something else; TaskError."""
+    Errors: as of `made_before`; TaskError."""
     folder = plan.folder
+    if made_before(plan, again):
+        return
     if (folder / "fit.json").is_file():
-        if not (changed := _changed(about_of(folder), plan.asked)):
-            return
-        if not again:
-            raise ParamsError(f"{folder}: expected the pairs and options that it was made from, found other {changed}; "
-                              "choose another --out, or --again to start over")  # fmt: skip
         shutil.rmtree(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise ParamsError(f"{folder}: expected a new folder or one that `dawgen fit` made, found another; choose --out")
     draft = folder.with_name(f".{folder.name}.draft")
     if draft.is_symlink():
         raise ParamsError(f"expected nothing or a folder at {draft}, found a link; remove it")
@@ -200,6 +210,9 @@ def _task(
     tokenizer = None if base.classifier.is_tiny else pretrained.load_tokenizer(base.classifier)
     texts = own.classifier_texts(mine, base, tokenizer, words)
     texts = texts.model_copy(update={"template": template} if template else {})
+    if tokenizer and words:
+        for word in texts.verbalizer.values():
+            word_id(tokenizer, word, base.classifier.model)  # one token each, or it is said here
     generator, decoding = own.generator_texts(mine, base, both)
     rows = {"train": {"file": "pool.jsonl"}, "test": {"file": "test.jsonl"}, "ready_made": "few_shot-{seed}-{split}.jsonl",
             "shown_as": f"held-out pairs of {file}",
@@ -233,13 +246,16 @@ def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: boo
     words = ", ".join(f"{raw}: {task['classifier']['verbalizer'][name]}" for name, raw in mine.names.items())
     starts = "; ".join(f"{raw}: {task['generator']['prefix'][name]}" for name, raw in mine.names.items())
     enough = len(parts.dev) >= len(parts.train)
-    selects = "the prompt is chosen by" if enough else "too few to choose by: the last prompt is kept"
+    chooses = enough and base.prompt_tuning.eval_every < base.prompt_tuning.steps
+    why_not = "by this profile" if enough else "too few to choose by"
+    selects = "the prompt is chosen by" if chooses else f"{why_not}: the last prompt is kept"
+    left = [f"left over    {len(parts.rest)} ({counted(parts.rest)}): texts serve as first sentences"]
     written = "both sentences" if both else "the second sentence of given first ones"
     template = " ".join(task["classifier"]["template"].split())
     return [f"pairs        {len(mine.rows)} of {file} ({counted(mine.rows)})",
             *(f"note         {remark}" for remark in mine.remarks),
             f"to tune on   {len(parts.train)} ({counted(parts.train)}); dev {len(parts.dev)} ({selects})",
-            f"held out     {len(parts.test)} ({counted(parts.test)})",
+            f"held out     {len(parts.test)} ({counted(parts.test)})", *(left if len(parts.rest) else []),
             f"template     {template}", f"label words  {words}", f"relations    {starts}",
             f"to write     {per_class} pairs per label, {written}",
             f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
@@ -250,15 +266,8 @@ def _warnings(mine: own.Own, base: Profile) -> list[str]:
     """What a user must not find out afterwards."""
     if base.classifier.is_tiny:
         return ["warning      the models are tiny and random: nothing but plumbing"]
-    said = Counter(word for column in own.COLUMNS[:2] for text in mine.rows[column] for word in text.split())
-    tokenizer, pocket = pretrained.load_tokenizer(base.classifier), base.classifier.model.startswith("dawgen_core/pocket/")
-    ids = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in said}
-    unknown = sum(n for word, n in said.items() if tokenizer.unk_token_id in ids[word] or (pocket and len(ids[word]) > 1))
-    if unknown <= 0.05 * said.total():
-        return []
-    why = ", a model of a small made-up language (--profile paper reads English, on a GPU)" if pocket else ""
-    share = f"{unknown / said.total():.0%} of the words are unknown to {base.classifier.model}"
-    return [f"warning      {share}{why}: expect a guess"]
+    found = unreadable(mine.rows[own.COLUMNS[:2]], pretrained.load_tokenizer(base.classifier), base.classifier.model)
+    return [f"warning      {found}"] if found else []
 
 
 def _write_rows(path: Path, rows: pd.DataFrame) -> None:

@@ -27,6 +27,8 @@ METHODS = {OURS: ("dawgen", "paired_surgery"), PLAIN: (NO_GENERATOR, "real"),
            "fine-tuning the whole model": (NO_GENERATOR, "fine_tuning"),
            "TF-IDF + logistic regression": (NO_GENERATOR, "tfidf_logistic")}  # fmt: skip
 MAJORITY = "always the most frequent label"
+USED = {PLAIN: " (dawgen predict --prompt real)", "fine-tuning the whole model": " (not saved here: scripts of your own)",
+        "TF-IDF + logistic regression": " (not saved here: scikit-learn makes it in seconds)"}  # fmt: skip
 PLENTY = 50  # labelled pairs per label from which they serve the audit as a reference
 Marks = NDArray[np.bool_]  # [S, B]: seeds by held-out pairs, 1 where right
 
@@ -95,14 +97,21 @@ def verdict(right: dict[str, Marks]) -> list[str]:
     said = ("The synthetic pairs helped" if low > 0 else "The synthetic pairs did harm" if high < 0 else
             "Whether the synthetic pairs helped cannot be told")  # fmt: skip
     lines = [f"{said}: {apart}, against prompt tuning on the real pairs alone."]
-    if difference(ours, right[MAJORITY])[1] <= 0:
-        return [*lines, "It is not shown to be better than always saying the most frequent label: do not use it as it is; "
-                        "label more pairs, above all to hold out."]  # fmt: skip
+    if n_seeds > 1:
+        low_1, high_1 = proportion_confint(int(ours[0].sum()), n, method="wilson")
+        lines.append(f"The prompt that is saved, of the first seed, has {ours[0].sum()} of {n} right ({ours[0].mean():.1%}, "
+                     f"{low_1:.1%} to {high_1:.1%}).")  # fmt: skip
     simpler = {name: marks for name, marks in right.items() if name != OURS and "synthetic" not in name}
     best = max(simpler, key=lambda name: simpler[name].mean())
-    if simpler[best].mean() >= ours.mean():
+    if difference(ours[:1], right[MAJORITY][:1])[1] <= 0:
+        lines.append("It is not shown to be better than always saying the most frequent label: do not use it as it is; "
+                     "label more pairs, above all to hold out.")  # fmt: skip
+        if best != MAJORITY and difference(simpler[best], right[MAJORITY])[1] > 0:
+            lines.append(f"“{best}” is shown to be better than that: {simpler[best].mean():.1%}{USED.get(best, '')}.")
+    elif simpler[best].mean() >= ours.mean():
         gain, low, high = difference(simpler[best], ours)
-        lines.append(f"Use “{best}” instead: {100 * gain:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+        lines.append(f"Use “{best}” instead{USED.get(best, '')}: {100 * gain:+.1f} points "
+                     f"({100 * low:+.1f} to {100 * high:+.1f})"
                      f"{'' if low > 0 else ', which is no worse as far as can be told, and simpler'}.")  # fmt: skip
     elif low <= 0:
         lines.append("Label more pairs, above all to hold out: that is what would decide it.")

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class Fitted:
     task: TaskFile
     classifier: Classifier
     prompts: dict[str, Tensor]
+    warning: str = ""  # of the first rows of the last file: what the model cannot read
 
     @classmethod
     def load(cls, folder: str | Path) -> "Fitted":
@@ -122,7 +124,10 @@ class Fitted:
                 try:
                     found = self.predict(pd.DataFrame(rows), prompt)
                 except TaskError as error:
-                    raise TaskError(f"{path}, behind row {n}: {error}") from error
+                    raise TaskError(f"{path}{f', behind row {n}' if n else ''}: {error}") from error
+                if n == 0 and not self.study.random_models:
+                    texts = pd.DataFrame(rows)[self.about["options"]["text"]]
+                    self.warning = unreadable(texts, self.classifier.tokenizer, self.study.classifier.model)
                 for row, label, probability in zip(rows, found["label"], found["probability"], strict=True):
                     cells = [row.get(name, "") for name in columns]
                     formulas += _written(writer, [*cells, label, f"{probability:.4f}"], spreadsheet)
@@ -134,12 +139,26 @@ class Fitted:
 
 def about_of(folder: Path) -> dict[str, Any]:
     """The fit.json of a run folder, of the shape that `dawgen fit` gives it. Errors: ArtifactError."""
+    if not (folder / "fit.json").is_file():
+        raise artifacts.ArtifactError(f"{folder}: expected a folder that `dawgen fit` made, with a fit.json, found another")
     about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit", keys=ABOUT)
     text, names = about["options"].get("text"), about["names"].values()
     whole = isinstance(text, list) and len(text) == 2 and all(isinstance(value, str) for value in [*text, *names])
     if not whole:
         raise artifacts.ArtifactError(f"{folder}: expected fit.json as `dawgen fit` writes it, found another; run it again")
     return about
+
+
+def unreadable(texts: pd.DataFrame, tokenizer, model: str) -> str:
+    """A sentence where more than a twentieth of the words are unknown to the model, else nothing."""
+    said = Counter(word for column in texts for text in texts[column] for word in str(text).split())
+    pocket = model.startswith("dawgen_core/pocket/")
+    ids = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in said}
+    unknown = sum(n for word, n in said.items() if tokenizer.unk_token_id in ids[word] or (pocket and len(ids[word]) > 1))
+    if unknown <= 0.05 * said.total():
+        return ""
+    why = ", a model of a small made-up language (--profile paper reads English, on a GPU)" if pocket else ""
+    return f"{unknown / said.total():.0%} of the words are unknown to {model}{why}: expect a guess"
 
 
 def _written(writer, cells: list, spreadsheet: bool) -> int:

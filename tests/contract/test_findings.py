@@ -35,7 +35,8 @@ def test_findings_of_the_study():
     shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows]
     assert len(shown) == 10
     for claim, *cells in shown:
-        assert cells == verdicts.loc[claim, ["paper (T5-large)", "this run", "95 % over seeds", "verdict"]].tolist(), claim
+        columns = ["paper (T5-large)", "this run", "95 % over seeds", "verdict", "on fit tasks"]
+        assert cells == verdicts.loc[claim, columns].tolist(), claim
     table = pd.read_csv(folder / "table1.csv", dtype=str).set_index("method")["AVG"]
     head = " ".join(readme[: readme.index("You need")].split())
     for method, form in {"Ours": "right on {} % of", "Prompt Tuning": "without them on {} %"}.items():
@@ -48,12 +49,15 @@ def test_findings_of_the_study():
     text = " ".join(section.split())
     above = oracle.loc[("right labels", "DawGen minus FewGen")].str.extract(r"\((\S+) to")[0].astype(float) > 0
     assert f"by {gains.min()} to {gains.max()} points (six of seven" in text and above.sum() == 6 and len(above) == 7
+    fewer = oracle.loc[("in the grammar", "DawGen minus FewGen")].str.split().str[0].astype(float)
+    assert f"in the grammar ({fewer.max()} to {fewer.min()})" in text and (fewer < 0).all()
     crossings = pd.read_csv(folder / "crossings.csv", dtype=str)
     crossings = crossings.pivot(index="method", columns="task", values="pairs per class")
     assert f"[{crossings.loc['Prompt Tuning'].iloc[0]} and {crossings.loc['Prompt Tuning'].iloc[1]} labelled" in text
     assert f"fine-tuning {crossings.loc['FT'].iloc[0]} and {crossings.loc['FT'].iloc[1]} (" in text
     options = pd.read_csv(folder / "options.csv", dtype=str).dropna(subset="difference")
     spans = options["95 % interval"].str.split(" to ", expand=True).astype(float)
+    assert (spans.abs().min(axis=1) >= 1).mean() > 0.5 and (spans.abs().max(axis=1) >= 2).mean() > 0.5
     assert len(options) == 12 and ((spans[0] <= 0) & (spans[1] >= 0)).all()
     sizes = pd.read_csv(folder / "sizes.csv", dtype=str).dropna(subset="difference")
     assert "[{} and {} points]".format(*sizes["difference"]) in text

@@ -116,7 +116,7 @@ STUDIES = {
     "why: leads out": (("why", "../smoke"), "profile: expected a name in letters"),
     "why: a name without end": (("why", "a" * 5000), "ame"),
     "predict: no run": (("predict", "nowhere", "new.csv"), "expected "),
-    "predict: a file for a run": (("predict", "/dev/null", "new.csv"), "expected /dev/null/fit.json, found none"),
+    "predict: a file for a run": (("predict", "/dev/null", "new.csv"), "expected a folder that `dawgen fit` made"),
     "audit: one column for two": (
         ("audit", "pairs.csv", "--first", "a", "--second", "a", "--label", "y"),
         "expected three different",

@@ -47,7 +47,7 @@ def test_predictions_hold_what_was_read_and_say_that_a_cell_looks_like_a_formula
 
 PREDICTED = {
     "a column of ours": ("a,b,predicted_label\nx,y,z\n", "expected no column predicted_label, which is to be written"),
-    "no text": ("a,b\nx,y\n,y\n", "behind row 0: row 2: expected text in column a"),
+    "no text": ("a,b\nx,y\n,y\n", "new.csv: row 2: expected text in column a"),
     "no row": ("a,b\n", "expected rows, found none"),
     "another column": ("a,c\nx,y\n", "expected the columns a and b, found no b"),
     "a line without end": ("a,b\n" + "x" * 2_000_000, "line 2: expected at most 1,048,576 characters"),

@@ -205,6 +205,8 @@ def test_a_folder_of_something_else_is_not_touched(pairs, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     plan = fit.proposed(pairs, TEXT, "y", profile="smoke", out=tmp_path / "mine")
+    with pytest.raises(ValueError, match="expected a new folder or one that `dawgen fit` made"):
+        fit.made_before(plan)  # what --check asks
     for again in (False, True):
         with pytest.raises(ValueError, match="expected a new folder or one that `dawgen fit` made"):
             fit.set_up(plan, again=again)
@@ -224,6 +226,13 @@ def test_wrong_options_are_named(pairs, tmp_path, options, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_label_word_of_several_tokens_is_named_at_once(pairs):
+    names = fit.proposed(pairs, TEXT, "y").asked["names"].values()
+    words = dict(zip(names, ("magnificent", "no", "maybe"), strict=False))
+    with pytest.raises(ValueError, match="verbalizer: expected a word that is one token of dawgen_core.*'magnificent'"):
+        fit.proposed(pairs, TEXT, "y", words=words)
+
+
 def test_words_that_pocket_models_do_not_know_are_a_warning(pairs):
     said = "warning      100% of the words are unknown to dawgen_core/pocket"
     assert fit.proposed(pairs, TEXT, "y").lines[-1].startswith(said)
@@ -238,12 +247,16 @@ def marks(**shares: float) -> dict[str, np.ndarray]:
 
 def test_the_verdict_says_whether_it_helped_and_what_to_use_instead():
     helped = fit_report.verdict(marks(ours=0.9, plain=0.6))
-    assert helped[0].startswith("The synthetic pairs helped: +30.0 points") and len(helped) == 1
+    assert helped[0].startswith("The synthetic pairs helped: +30.0 points") and len(helped) == 2
+    assert helped[1] == "The prompt that is saved, of the first seed, has 90 of 100 right (90.0%, 82.6% to 94.5%)."
     harmed = fit_report.verdict(marks(ours=0.75, plain=0.99))
     assert harmed[0].startswith("The synthetic pairs did harm: -24.0 points")
-    assert harmed[1].startswith("Use “prompt tuning on the real pairs” instead: +24.0 points")
+    assert harmed[2].startswith("Use “prompt tuning on the real pairs” instead (dawgen predict --prompt real): +24.0 points")
     unknown = fit_report.verdict(marks(ours=0.9, plain=0.89))
     assert unknown[0].startswith("Whether the synthetic pairs helped cannot be told: +1.0 points")
-    assert unknown[1].startswith("Label more pairs")
+    assert unknown[2].startswith("Label more pairs")
     chance = fit_report.verdict(marks(ours=0.51, plain=0.4))
     assert chance[-1].startswith("It is not shown to be better than always saying the most frequent label")
+    beaten = fit_report.verdict(marks(ours=0.51, plain=0.8))
+    assert beaten[-2] == chance[-1]
+    assert beaten[-1].startswith("“prompt tuning on the real pairs” is shown to be better than that: 80.0% (dawgen predict")
