@@ -247,8 +247,8 @@ def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: boo
     starts = "; ".join(f"{raw}: {task['generator']['prefix'][name]}" for name, raw in mine.names.items())
     enough = len(parts.dev) >= len(parts.train)
     chooses = enough and base.prompt_tuning.eval_every < base.prompt_tuning.steps
-    why_not = "by this profile" if enough else "too few to choose by"
-    selects = "the prompt is chosen by" if chooses else f"{why_not}: the last prompt is kept"
+    kept = "this profile keeps the last prompt" if enough else "too few to choose by: the last prompt is kept"
+    selects = "the prompt is chosen by" if chooses else kept
     left = [f"left over    {len(parts.rest)} ({counted(parts.rest)}): texts serve as first sentences"]
     written = "both sentences" if both else "the second sentence of given first ones"
     template = " ".join(task["classifier"]["template"].split())
