@@ -8,7 +8,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test test-browser test-cluster study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: setup reproduce test test-browser test-cluster study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -17,6 +17,8 @@ RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,dev]'
 	@touch $@
+
+setup: .venv/.ready  ## the environment alone
 
 reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
 	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL) --on $(ON)

@@ -25,6 +25,7 @@ from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
 FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempts are refused
 KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
 DEFAULTS = {"tfidf_logistic": {"c": 10.0}, "fine_tuning": {"lr": 3.0e-5, "weight_decay": 0.01}}
+FEW = "warning      two seeds cannot tell how far another would lie, and their intervals nothing: take one, or three and more"
 STRATEGIES = ["real", "syn", "paired", "paired_surgery"]
 
 
@@ -109,7 +110,7 @@ def proposed(
     values = _profile(folder.name, task["task"], base, profile, parts, per_class, range(seed, seed + seeds), about)
     values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
-    lines = _lines(mine, parts, task, base, both, per_class, _plain(file.name))
+    lines = _lines(mine, parts, task, base, both, per_class, _plain(file.name), seeds)
     return Proposal(folder, parts, firsts, task, values, lines, asked)
 
 
@@ -237,7 +238,9 @@ def _profile(
             "prompt_tuning": tuning, "methods": methods, **nothing}  # fmt: skip
 
 
-def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: bool, per_class: int, file: str) -> list[str]:
+def _lines(
+    mine: own.Own, parts: own.Split, task: dict, base: Profile, both: bool, per_class: int, file: str, n_seeds: int
+) -> list[str]:
     """What was read and what is proposed, for people."""
     def counted(rows: pd.DataFrame) -> str:
         n = rows["label"].map(mine.names).value_counts()
@@ -259,7 +262,7 @@ def _lines(mine: own.Own, parts: own.Split, task: dict, base: Profile, both: boo
             f"template     {template}", f"label words  {words}", f"relations    {starts}",
             f"to write     {per_class} pairs per label, {written}",
             f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
-            *_warnings(mine, base)]  # fmt: skip
+            *_warnings(mine, base), *([FEW] if n_seeds == 2 else [])]  # fmt: skip
 
 
 def _warnings(mine: own.Own, base: Profile) -> list[str]:

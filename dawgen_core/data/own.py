@@ -136,8 +136,9 @@ def split(own: Own, shots: int, seed: int, test: Own | None = None) -> Split:
     leaked = read_by_us.held(held) | read_by_us.nearly_held(held)
     if leaked.any():
         own.remarks.append(f"{leaked.sum()} held-out rows are left out: they stand among the others, or nearly")
-    if set(held[~leaked]["label"]) != set(own.names):
-        raise TaskError("expected held-out rows of every label, found none of some; label some more")
+    if missing := [own.names[label] for label in own.names if label not in set(held[~leaked]["label"])]:
+        raise TaskError(f"expected held-out rows of every label, found none of {', '.join(map(repr, missing))} but those "
+                        "that stand among the others, or nearly; label some that are less alike")  # fmt: skip
     return Split(train, dev, held[~leaked].reset_index(drop=True), rest)
 
 
