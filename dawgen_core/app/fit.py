@@ -25,7 +25,7 @@ from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
 FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempts are refused
 KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
 DEFAULTS = {"tfidf_logistic": {"c": 10.0}, "fine_tuning": {"lr": 3.0e-5, "weight_decay": 0.01}}
-FEW = "warning      two seeds cannot tell how far another would lie, and their intervals nothing: take one, or three and more"
+FEW = "warning      two seeds cannot tell how far another would lie, and their intervals nothing: one, or three and more"
 STRATEGIES = ["real", "syn", "paired", "paired_surgery"]
 
 
