@@ -131,6 +131,7 @@ def write_rows(n: int, shard: int, folder: Path) -> dict:
     found = synthetic.frames(task, parts.remembered(ask, folder, {"n": n}), None, settings, counts, progress=False)
     synthetic.write(folder / "synthetic.parquet", found)
     spent = watch.close()
+    assert sum(count["accepted"] for count in counts.values()) == n
     return {"what": "pairs written", "size": n, "shard": shard, "seconds": spent["seconds"],
             "attempts": sum(count["attempts"] for count in counts.values()),
             "model loaded (MiB)": loaded, "peak memory (MiB)": spent["peak_memory_mib"]}  # fmt: skip

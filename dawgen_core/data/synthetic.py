@@ -93,7 +93,7 @@ def frames(
         counts[label] = Counter(dict.fromkeys(("attempts", "accepted", "closed", "copies", "duplicates", *REASONS), 0))
         attempts = _attempts(task, number, continue_from, firsts, settings, counts[label])
         found = _rows(task, label, attempts, firsts, settings.per_class, counts[label])
-        found = tqdm(found, f"{task.task}: {label}", settings.per_class, leave=False, disable=not progress)
+        found = iter(tqdm(found, f"{task.task}: {label}", settings.per_class, leave=False, disable=not progress))
         while rows := list(islice(found, FRAME)):
             yield pd.DataFrame(rows).astype({"copy": "boolean", "duplicate": "boolean"})
 

@@ -49,6 +49,17 @@ def test_what_two_shards_say_counts_once_and_is_made_up_for(both, split):  # noq
         assert out.counts[label]["first_used"] == 2 and adds_up(out.counts[label]) and rows.row_id.is_unique
 
 
+@pytest.mark.parametrize("progress", [False, True])
+def test_rows_come_in_frames_and_all_of_them(mrpc, split, monkeypatch, progress):
+    monkeypatch.setattr(synthetic, "FRAME", 3)
+    counts = {}
+    script = Script([said("ok"), said("")] * 9, [said("ok")])
+    found = list(synthetic.frames(mrpc, script, firsts(42), split, counts, progress=progress))
+    assert [len(frame) for frame in found] == [3, 3, 1] * 2
+    assert {label: count["accepted"] for label, count in counts.items()} == dict.fromkeys(mrpc.labels, 7)
+    assert pd.concat(found)["row_id"].is_unique
+
+
 def test_memory_of_what_was_seen():
     seen = Seen()
     assert seen.add("a") and not seen.add("a") and seen.add("A") and "a" in seen and "b" not in seen
