@@ -7,7 +7,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: reproduce test test-browser study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: reproduce test test-browser test-survive study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -31,10 +31,13 @@ plan: .venv/.ready  ## list the jobs of PROFILE without running them
 	@$(RUN) $(PROFILE) -n
 
 test: .venv/.ready  ## unit, contract and smoke tests
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not survive"
 
 test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
 	@$(BIN)/python -m pytest -q tests/browser -m browser
+
+test-survive: .venv/.ready  ## kills, starves and damages whole runs; DAWGEN_KILLS=50 kills, half an hour
+	@$(BIN)/python -m pytest -q tests/survive -m survive
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
 	@$(BIN)/jupyter lab notebooks/00_tour.ipynb

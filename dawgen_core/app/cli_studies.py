@@ -14,6 +14,7 @@ RUN = """\
 examples:
   dawgen run smoke                       # as `make reproduce PROFILE=smoke`
   dawgen run paper --cores 8 --kernel my-gpu-kernel
+  dawgen run pocket --mend               # what is damaged is named, removed and made again
 """
 WHY = """\
 examples:
@@ -68,12 +69,17 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.description = "Runs every notebook of a profile in sequence, and goes on where a stopped run was."
     _profile(parser)
     parser.add_argument("--kernel", default="python3", metavar="NAME", help="the Jupyter kernel (default: %(default)s)")
+    parser.add_argument("--mend", action="store_true", help="first remove damaged results, by name: they are made again")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dawgen_core.app import reproduce
+    from dawgen_core.app import mending, reproduce
+    from dawgen_core.artifacts import Runs
+    from dawgen_core.data import profiles
 
+    if options.mend:
+        print("\n".join(mending.mend(Runs.of(profiles.load_profile(options.profile)).root) or ["nothing is damaged"]))
     if reproduce.reproduce(options.profile, options.cores, options.kernel, []):
         raise reproduce.StoppedError("a notebook stopped, see above; the same command goes on where it was")
     return 0
@@ -111,6 +117,8 @@ def _why(options: argparse.Namespace) -> int:
     for job, reason in jobs:
         print(f"to do again: {job}: {reason}")
     damaged = [line for line in table["damaged"] if line]
+    if damaged:
+        print(f"damaged: {', '.join(damaged)}; `dawgen run PROFILE --mend` has it made again")
     if not jobs and not damaged:
         print("all is up to date: settings, rows, code and files are those that it was made from")
     return int(bool(jobs or damaged))

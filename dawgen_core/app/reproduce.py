@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dawgen_core import artifacts, params
+from dawgen_core.app import stopping
 from dawgen_core.artifacts import Runs
 from dawgen_core.data import profiles
 
@@ -40,18 +41,26 @@ def workflow(profile_name: str, cores: int, kernel: str, more: list[str], runs_d
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         with FileLock(run / ".lock", timeout=0):
-            return subprocess.run(command, cwd=params.ROOT, env={**keeping, **os.environ, "PATH": path}).returncode
+            if left := stopping.left_over(run):
+                sys.exit(f"profile {profile_name}: expected no process of an earlier run, found {', '.join(map(str, left))} "
+                         f"at work in {run}; wait until they are done, or end them (kill)")  # fmt: skip
+            environment = {**keeping, **os.environ, **stopping.environment(run), "PATH": path}
+            with stopping.together(run):
+                code = subprocess.run(command, cwd=params.ROOT, env=environment).returncode
+        if code and (full := stopping.full_disk(run)):
+            print(full, file=sys.stderr, flush=True)
+        return code
     except Timeout:
         sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
 
 
-def reproduce(profile_name: str, cores: int, kernel: str, more: list[str]) -> int:
+def reproduce(profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs") -> int:
     """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
     profile = profiles.load_profile(profile_name)
-    run = Runs.of(profile).root
+    run = Runs.of(profile, str(runs_dir)).root
     print(announced(profile_name), flush=True)
     untouched, started = not any(run.glob("*/*.json")), time.monotonic()
-    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more])
+    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more], runs_dir)
     if code == 0 and "-n" not in more:
         if untouched:
             artifacts.write_json(run / WALL, {"minutes": round((time.monotonic() - started) / 60, 1), "cores": cores})
@@ -82,10 +91,11 @@ if __name__ == "__main__":
     parser.add_argument("profile")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--kernel", default="python3")
+    parser.add_argument("--runs-dir", default="runs")
     known, rest = parser.parse_known_args()
     try:
-        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest))
-    except params.ParamsError as error:
+        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest, known.runs_dir))
+    except (params.ParamsError, OSError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to go on where it was")
