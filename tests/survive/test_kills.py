@@ -14,7 +14,7 @@ from runs import Study, digests, gone_after, lives, report
 
 KILLS, SEED = int(os.environ.get("DAWGEN_KILLS", "50")), int(os.environ.get("DAWGEN_KILL_SEED", "1"))
 REPORT = Path(os.environ.get("DAWGEN_SURVIVE_REPORT", os.devnull))
-EARLY, LONGEST = 6.0, 22.0  # seconds: every sixth kill comes before a notebook is at work, the others after one began
+EARLY, SOON, LATE = 6.0, 8.0, 30.0  # seconds at most: before a notebook is at work; after one began
 
 
 def differences(run: Path, wanted: dict[str, str]) -> list[str]:
@@ -40,10 +40,12 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(study: Study, w
         report(REPORT, counts | {"minutes": round((time.monotonic() - began) / 60, 1), "seed": SEED})
 
     while killed < KILLS:
-        early, wait = killed % 6 == 5, chosen.uniform(0, LONGEST)
+        # one in six before a notebook is at work; of the others, a third late enough for a long job to end meanwhile
+        early, late = killed % 6 == 5, chosen.random() < 1 / 3
+        wait = chosen.uniform(0, EARLY if early else SOON) if early or not late else chosen.uniform(SOON, LATE)
         started = study.start()
         if early:
-            there = started.until(lambda at=started.at + wait * EARLY / LONGEST: time.monotonic() > at)
+            there = started.until(lambda at=started.at + wait: time.monotonic() > at)
         elif there := started.until(started.steps):
             beside += [str(one) for one in old if lives(one)]  # a kernel of the killed run, beside the resumed one
             at = time.monotonic() + wait

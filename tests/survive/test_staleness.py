@@ -63,7 +63,11 @@ CASES = {  # the file, the edit, the rules whose jobs are to do again
     "a row of the source task": ("params/embedded/sick/train.jsonl", last_row, {"prompt_tuning", "tables"}),
     "a row of another task": ("params/embedded/sick/test.jsonl", last_row, None),
     "a judged claim": ("params/claims.yaml", comment, {"tables"}),
-    "a notebook's code": ("notebooks/03_data_analysis.ipynb", value("import pandas as pd", "import pandas as pd "), {"data_analysis", "tables"}),
+    "a notebook's code": (
+        "notebooks/03_data_analysis.ipynb",
+        value("import pandas as pd", "import pandas as pd "),
+        {"data_analysis", "tables"},
+    ),
     "a task that is not run": ("params/tasks/rte.yaml", comment, set()),
     "a method that is not run": (f"{CODE}/pocket/gates.py", comment, set()),
     "a page of the audit": (f"{CODE}/app/cli_audit.py", comment, set()),
