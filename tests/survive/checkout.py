@@ -20,13 +20,19 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def edited(path: Path, change: Callable[[str], str]) -> Iterator[None]:
-    """Inside, a file's text is changed; afterwards it is as before, its times too. Errors: AssertionError: no change."""
-    before, times = path.read_text(encoding="utf-8"), path.stat()
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    """Changes a file's text. Errors: AssertionError where it stays the same."""
+    before = path.read_text(encoding="utf-8")
     after = change(before)
     assert after != before, f"{path}: expected an edit that changes it, found none"
     path.write_text(after, encoding="utf-8")
+
+
+@contextmanager
+def edited(path: Path, change: Callable[[str], str]) -> Iterator[None]:
+    """Inside, a file's text is changed; afterwards it is as before, its times too."""
+    before, times = path.read_text(encoding="utf-8"), path.stat()
+    edit(path, change)
     try:
         yield
     finally:

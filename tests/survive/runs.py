@@ -24,7 +24,7 @@ STEP = re.compile(r"notebooks/(\d\d_\w+)\.ipynb")
 
 def digests(run: Path) -> dict[str, str]:
     """Every file of a run but receipts, costs, locks, logs and executed notebooks, by name."""
-    files = [p for p in run.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    files = [p for p in run.rglob("*") if p.is_file() and not p.name.endswith(".lock")]
     return {p.relative_to(run).as_posix(): digest(p) for p in files if not UNCOMPARED & set(p.relative_to(run).parts)}
 
 

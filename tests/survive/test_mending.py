@@ -109,8 +109,8 @@ def test_an_answer_of_an_unfinished_generation(copy):
 
 def test_all_of_it_is_made_again_to_the_same_bytes(copy, wanted):
     """One damaged thing of each kind at once; the folder that methods share is made again when one asks for it."""
-    for name, damage, _ in CASES.values():
-        if not name.startswith("shared") and (copy.run / name).is_file():
+    for name, damage in {name: damage for name, damage, _ in reversed(CASES.values())}.items():  # a file once
+        if not name.startswith("shared"):
             damage(copy.run / name)
     assert len(mending.mend(copy.run)) >= 8
     copy.finish()
