@@ -8,7 +8,7 @@ PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 
-.PHONY: setup reproduce test test-browser test-cluster study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
+.PHONY: setup reproduce test test-browser test-cluster test-survive study check-figures lab pages publish plan bench pocket-models pocket-gates pocket-search lint clean
 .DEFAULT_GOAL := reproduce
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -34,13 +34,16 @@ plan: .venv/.ready  ## list the jobs of PROFILE without running them
 	@$(RUN) $(PROFILE) -n
 
 test: .venv/.ready  ## unit, contract and smoke tests
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not cluster"
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not cluster and not survive"
 
 test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real headless Chromium
 	@$(BIN)/python -m pytest -q tests/browser -m browser
 
 test-cluster: .venv/.ready  ## the smoke profile on a Slurm cluster of two nodes on this machine, one of which fails; needs slurm-wlm and munge
 	@$(BIN)/python -m pytest -q tests/cluster -m cluster
+
+test-survive: .venv/.ready  ## kills, starves and damages whole runs; DAWGEN_KILLS=50 kills, half an hour
+	@$(BIN)/python -m pytest -q tests/survive -m survive
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
 	@$(BIN)/jupyter lab notebooks/00_tour.ipynb

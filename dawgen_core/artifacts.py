@@ -140,11 +140,11 @@ def begin(folder: Path) -> None:
 
 
 def finish(folder: Path, kind: str, inputs: dict, metrics: dict, receipt: dict) -> None:
-    """Close a folder: `receipt.json`, then `result.json` last, whose presence says that all is there."""
+    """Close a folder: `receipt.json`, then `result.json` last, with its own digest; it says that all is there."""
     files = [p for p in sorted(folder.glob("[!.]*")) if p.is_file() and p.name not in ("result.json", "receipt.json")]
     write_json(folder / "receipt.json", receipt)
     made = {"kind": kind, "inputs": inputs, "metrics": metrics, "outputs": {p.name: digest(p) for p in files}}
-    write_json(folder / "result.json", made)
+    write_json(folder / "result.json", made | {"digest": digest_of(json.loads(json.dumps(made)))})
 
 
 def verified(folder: Path, kind: str, expected: dict | None = None) -> dict:
@@ -157,20 +157,20 @@ def verified(folder: Path, kind: str, expected: dict | None = None) -> dict:
         if (found := result["inputs"].get(key)) != value:
             raise ArtifactError(f"{folder}: expected a result made with the present {key}, found a stale one "
                                 f"({_difference(value, found)}); run notebook {made_by} again")  # fmt: skip
-    there = {path.name: path for path in folder.iterdir() if path.is_file()}  # names alone: no path leads out of it
-    for name, wanted in result["outputs"].items():
-        if name not in there or digest(there[name]) != wanted:
+    there = {path.name: digest(path) for path in folder.iterdir() if path.is_file()}  # names alone: no path leads out of it
+    there["result.json"] = digest_of({key: result[key] for key in RESULT})
+    for name, wanted in (result["outputs"] | {"result.json": result.get("digest", there["result.json"])}).items():
+        if there.get(name) != wanted:  # an older result has no digest of its own
             found = "a file with another digest (truncated or edited)" if name in there else "none"
-            raise ArtifactError(f"expected {folder / name} as its result.json describes it, found {found}; "
-                                f"delete {folder} and run notebook {made_by} again")  # fmt: skip
+            raise ArtifactError(f"expected {folder / name} as its result.json describes it, found {found}; delete {folder} "
+                                f"and run notebook {made_by} again")  # fmt: skip
     return result
 
 
 def _difference(wanted: Any, found: Any) -> str:
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        changed = [key for key in wanted | found if wanted.get(key) != found.get(key)]
-        return ", ".join(f"{key}: now {wanted.get(key)!r}, then {found.get(key)!r}" for key in changed)
-    return f"now {wanted!r}, then {found!r}"
+    both = isinstance(wanted, dict) and isinstance(found, dict)
+    pairs = {f"{key}: ": (wanted.get(key), found.get(key)) for key in wanted | found} if both else {"": (wanted, found)}
+    return ", ".join(f"{key}now {now!r}, then {then!r}" for key, (now, then) in pairs.items() if now != then)
 
 
 def done(folder: Path, kind: str, inputs: dict) -> bool:

@@ -15,6 +15,7 @@ examples:
   dawgen run smoke                       # as `make reproduce PROFILE=smoke`
   dawgen run paper --cores 8 --kernel my-gpu-kernel
   dawgen run paper --on slurm            # as jobs of a Slurm cluster: workflow/README.md
+  dawgen run pocket --mend               # what is damaged is named, removed and made again
 """
 WHY = """\
 examples:
@@ -71,12 +72,17 @@ def run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kernel", default="python3", metavar="NAME", help="the Jupyter kernel (default: %(default)s)")
     parser.add_argument("--on", default="local", metavar="WHERE", help="where the jobs run: local, slurm, or the path of a "
                         "folder with Snakemake's options (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--mend", action="store_true", help="first remove damaged results, by name: they are made again")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from dawgen_core.app import reproduce
+    from dawgen_core.app import mending, reproduce
+    from dawgen_core.artifacts import Runs
+    from dawgen_core.data import profiles
 
+    if options.mend:
+        print("\n".join(mending.mend(Runs.of(profiles.load_profile(options.profile)).root) or ["nothing is damaged"]))
     if reproduce.reproduce(options.profile, options.cores, options.kernel, [], options.on):
         raise reproduce.StoppedError("a notebook stopped, see above; the same command goes on where it was")
     return 0
@@ -114,6 +120,8 @@ def _why(options: argparse.Namespace) -> int:
     for job, reason in jobs:
         print(f"to do again: {job}: {reason}")
     damaged = [line for line in table["damaged"] if line]
+    if damaged:
+        print(f"damaged: {', '.join(damaged)}; `dawgen run PROFILE --mend` has it made again")
     if not jobs and not damaged:
         print("all is up to date: settings, rows, code and files are those that it was made from")
     return int(bool(jobs or damaged))

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dawgen_core import artifacts, params
+from dawgen_core.app import stopping
 from dawgen_core.artifacts import Runs
 from dawgen_core.data import profiles
 
@@ -46,7 +47,15 @@ def workflow(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
         with FileLock(run / ".lock", timeout=0):
-            return subprocess.run(command, cwd=params.ROOT, env={**keeping, **os.environ, "PATH": path}).returncode
+            if left := stopping.left_over(run):
+                sys.exit(f"profile {profile_name}: expected no process of an earlier run, found {', '.join(map(str, left))} "
+                         f"at work in {run}; wait until they are done, or end them (kill)")  # fmt: skip
+            environment = {**keeping, **os.environ, **stopping.environment(run), "PATH": path}
+            with stopping.together(run):
+                code = subprocess.run(command, cwd=params.ROOT, env=environment).returncode
+        if code and (full := stopping.full_disk(run)):
+            print(full, file=sys.stderr, flush=True)
+        return code
     except Timeout:
         sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
 
@@ -64,13 +73,15 @@ def _remote(options: Path) -> bool:
     return "executor" in profiles.read_yaml(options / "config.yaml")
 
 
-def reproduce(profile_name: str, cores: int, kernel: str, more: list[str], on: str = HERE) -> int:
+def reproduce(
+    profile_name: str, cores: int, kernel: str, more: list[str], on: str = HERE, runs_dir: str | Path = "runs"
+) -> int:  # fmt: skip
     """Run the notebooks of a profile in sequence, resuming; 0 on success, Snakemake's exit code otherwise."""
     profile = profiles.load_profile(profile_name)
-    run = Runs.of(profile).root
+    run = Runs.of(profile, str(runs_dir)).root
     print(announced(profile_name), flush=True)
     untouched, started = not any(run.glob("*/*.json")), time.monotonic()
-    code = workflow(profile_name, cores, kernel, [*_longest_first(profile), *more], on=on)
+    code = workflow(profile_name, cores, kernel, [*_longest_first(profile, runs_dir), *more], runs_dir, on)
     if code == 0 and "-n" not in more:
         if untouched and not _remote(options_of(on)):
             artifacts.write_json(run / WALL, {"minutes": round((time.monotonic() - started) / 60, 1), "cores": cores})
@@ -80,12 +91,12 @@ def reproduce(profile_name: str, cores: int, kernel: str, more: list[str], on: s
     return code
 
 
-def _longest_first(profile: params.Profile) -> list[str]:
+def _longest_first(profile: params.Profile, runs_dir: str | Path) -> list[str]:
     """Snakemake's option that puts the largest groups of seeds first, with all they need: no long job is left to the end."""
-    groups, runs = profile.seed_groups(), Runs.of(profile)
+    groups, runs = profile.seed_groups(), Runs(Path(runs_dir) / profile.profile)  # as the Snakefile names them
     large = [group for group in groups if len(group) > min(map(len, groups))]
     indices = [runs.index(task, "04_prompt_tuning", group) for task in profile.tasks for group in large]
-    return ["--prioritize", *(str(path.relative_to(params.ROOT)) for path in indices)] if large else []
+    return ["--prioritize", *map(str, indices)] if large else []
 
 
 def announced(profile_name: str) -> str:
@@ -102,10 +113,11 @@ if __name__ == "__main__":
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--kernel", default="python3")
     parser.add_argument("--on", default=HERE)
+    parser.add_argument("--runs-dir", default="runs")
     known, rest = parser.parse_known_args()
     try:
-        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest, known.on))
-    except params.ParamsError as error:
+        sys.exit(reproduce(known.profile, known.cores, known.kernel, rest, known.on, known.runs_dir))
+    except (params.ParamsError, OSError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to go on where it was")

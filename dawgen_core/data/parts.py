@@ -32,12 +32,13 @@ def remembered(continue_from: ContinueFrom, folder: Path, inputs: dict) -> Conti
         if not path.is_file():
             said = [asdict(one) for one in continue_from(label, attempts, firsts)]
             write_json(path, {"said": said, "digest": digest_of(said)})
-        return [Continuation(**one) for one in _whole(path)["said"]]
+        return [Continuation(**one) for one in whole(path)["said"]]
 
     return ask
 
 
-def _whole(path: Path) -> dict:
+def whole(path: Path) -> dict:
+    """An answer as it was written. Errors: ArtifactError when it was cut off or edited."""
     found = read_json(path, made_by=NOTEBOOKS["synthetic"])
     if not isinstance(found, dict) or digest_of(found.get("said")) != found.get("digest"):
         raise ArtifactError(f"{path}: expected what was written, found an edited file; delete it, it is written again")
