@@ -102,8 +102,11 @@ class Cluster:
         return [dict(word.split("=", 1) for word in words if "=" in word) for words in lines]
 
     def until(self, true, what: str, seconds: float = 60) -> None:
+        """Waits for a condition; fails with what the daemons wrote when it takes too long, or one of them has died."""
         end = time.monotonic() + seconds
         while not true():
+            if dead := [name for name, daemon in self.daemons.items() if daemon.poll() is not None]:
+                pytest.fail(f"expected {what}, found {', '.join(dead)} dead\n{self.logs()}")
             if time.monotonic() > end:
                 pytest.fail(f"expected {what} within {seconds:.0f} s, found none; {self.states()}\n{self.logs()}")
             time.sleep(0.5)
@@ -114,8 +117,9 @@ class Cluster:
 
     def kill_node(self, node: str) -> int:
         """Ends a node as a power cut does: its daemon, its jobs and all they started. How many processes of jobs died."""
-        self.daemons[node].kill()
-        self.daemons[node].wait()
+        daemon = self.daemons.pop(node)
+        daemon.kill()
+        daemon.wait()
         return self.kill_jobs(node)
 
     def kill_jobs(self, node: str) -> int:

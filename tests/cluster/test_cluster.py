@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from rehearsal import digests
 
+from dawgen_core.app import jobs as table
 from dawgen_core.app import reproduce
 from dawgen_core.artifacts import Runs
 from dawgen_core.params import ROOT
@@ -22,7 +23,8 @@ import sys
 from dawgen_core.app import reproduce
 sys.exit(reproduce.workflow("smoke", 1, "python3", {}, {!r}, on="slurm"))
 """
-PAIRS = "pairs_generation_generator_tuning"
+PAIRED = ("generation", "generator_tuning")
+PAIRS = f"pairs_{'_'.join(PAIRED)}"
 TOLD = ("notebooks/", "logs/", reproduce.WALL)  # what a run says of itself: times, folders
 
 
@@ -36,43 +38,48 @@ def rule(job: dict[str, str]) -> str:
 
 
 def test_a_node_fails_and_every_byte_is_the_same(cluster, tmp_path, smoke):
-    assert reproduce.workflow("smoke", 2, "python3", []) == 0
+    assert reproduce.workflow("smoke", 2, "python3", [], tmp_path / "here") == 0
     runs = Runs(tmp_path / "runs" / "smoke")
     command = [sys.executable, "-c", RUN.format(OPTIONS, str(tmp_path / "runs"))]
     with open(tmp_path / "run.log", "w", encoding="utf-8") as log:
         run = subprocess.Popen(command, cwd=ROOT, env=cluster.env, stdout=log, stderr=log, start_new_session=True)
     try:
         struck = working_with_results(cluster, runs, run)
-        finished = {path: path.read_bytes() for path in done(runs, struck)}
-        assert cluster.kill_node(struck["NodeList"]) > 4  # a shell, two Snakemakes, papermill, its kernel
-        cluster.until(lambda: cluster.states()[struck["NodeList"]].startswith("down"), f"{struck['NodeList']} down")
+        node, receipts = struck["NodeList"], {path: path.read_bytes() for path in finished(runs, struck)}
+        assert cluster.kill_node(node) > 4  # a shell, two Snakemakes, papermill, its kernel
+        cluster.until(lambda: cluster.states()[node].startswith("down"), f"{node} down")
         assert run.poll() is None
-        cluster.start_node(struck["NodeList"])
-        cluster.until(lambda: state(cluster, struck) == "PENDING", "the job in the queue again")
-        assert run.wait(1200) == 0, (tmp_path / "run.log").read_text()[-3000:]
+        cluster.start_node(node)
+        cluster.until(lambda: run.poll() is not None, "the end of the run", 1200)
     finally:
         with suppress(ProcessLookupError):  # it has ended, with its Snakemake
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+    assert run.returncode == 0, (tmp_path / "run.log").read_text()[-3000:]
     jobs = cluster.jobs()
     assert {job["JobState"] for job in jobs} == {"COMPLETED"} and {job["NodeList"] for job in jobs} == {"node1", "node2"}
-    assert [job["Restarts"] for job in jobs if job["JobId"] == struck["JobId"]] == ["1"]
+    assert [job["JobId"] for job in jobs if job["Restarts"] != "0"] == [struck["JobId"]]
     n = len(smoke.tasks) * len(smoke.seed_groups())
-    once = ["beyond", "data_analysis", "sweep", "tables"]
-    assert sorted(map(rule, jobs)) == sorted([*once, *[PAIRS] * n, *["prompt_tuning"] * n])
-    wanting = [rule(job) for job in jobs if "gpu:1" in job.get("TresPerJob", "")]
-    assert sorted(wanting) == sorted([PAIRS, "prompt_tuning"] * n)
-    assert {rule(job): job["TimeLimit"] for job in jobs}[PAIRS] == "00:06:00"
-    here, there = results(Runs.of(smoke)), results(runs)
-    assert all(path.read_bytes() == kept for path, kept in finished.items())
+    assert sorted(map(rule, jobs)) == sorted(["beyond", "data_analysis", "sweep", "tables", *[PAIRS, "prompt_tuning"] * n])
+    assert sorted(rule(job) for job in jobs if "gpu:1" in job.get("TresPerJob", "")) == sorted([PAIRS, "prompt_tuning"] * n)
+    sizes = [table.load().of(smoke, name, smoke.tasks[:1], smoke.seeds)["runtime"] for name in PAIRED]
+    assert {minutes(job) for job in jobs if rule(job) == PAIRS} == {sum(sizes)}
+    assert receipts == {path: path.read_bytes() for path in receipts}  # what was finished was not done again
+    here, there = results(Runs(tmp_path / "here" / "smoke")), results(runs)
     assert len(here) > 1000 and set(here) == set(there)
     assert [name for name in here if here[name] != there[name]] == []
 
 
-def done(runs: Runs, job: dict[str, str]) -> list:
-    """The conditions without synthetic rows that a job of prompt tuning has finished."""
+def minutes(job: dict[str, str]) -> int:
+    """What it asked for: HH:MM:SS, in whole minutes here."""
+    hours, whole, _ = job["TimeLimit"].split(":")
+    return 60 * int(hours) + int(whole)
+
+
+def finished(runs: Runs, job: dict[str, str]) -> list:
+    """Receipts of the conditions without synthetic rows that a job of prompt tuning has finished."""
     task = job["Comment"].partition("_wildcards_")[2].partition("_")[0]
-    return sorted((runs.root / task).glob("*/none/*/result.json"))
+    return [path.with_name("receipt.json") for path in (runs.root / task).glob("*/none/*/result.json")]
 
 
 def working_with_results(cluster, runs: Runs, run: subprocess.Popen) -> dict[str, str]:
@@ -82,12 +89,8 @@ def working_with_results(cluster, runs: Runs, run: subprocess.Popen) -> dict[str
     def some() -> bool:
         assert run.poll() is None, "the run ended before a node could fail"
         running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING" and rule(job) == "prompt_tuning"]
-        found[:] = [job for job in running if done(runs, job)]
+        found[:] = [job for job in running if finished(runs, job)]
         return bool(found)
 
     cluster.until(some, "a job of prompt tuning with finished conditions", 900)
     return found[0]
-
-
-def state(cluster, job: dict[str, str]) -> str:
-    return next(one["JobState"] for one in cluster.jobs() if one["JobId"] == job["JobId"])
