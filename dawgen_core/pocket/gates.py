@@ -154,7 +154,7 @@ def settings_digest() -> str:
     """Of the parts of the profile and the task files that the gates depend on beside the weights (they write 200 pairs)."""
     parts = load_profile("pocket").model_dump(
         include={"classifier", "generator", "generator_tuning", "generation", "prompt_tuning"},
-        exclude={"generator_tuning": {"kinds", "stack"}, "generation": {"curation", "per_class"},
+        exclude={"generator_tuning": {"kinds", "stack"}, "generation": {"curation", "per_class", "shard"},
                  "prompt_tuning": {"strategies", "stack", "eval_batch_size"}},
     )  # fmt: skip
     return artifacts.digest_of([parts, [recipes.texts(load_task(name)) for name in twins()]])
