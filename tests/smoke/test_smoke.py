@@ -198,3 +198,12 @@ def test_what_each_notebook_took(roots, smoke):
     made = provenance.results(roots[0].root).set_index("kind")
     assert {"few_shot", "generator", "synthetic", "condition", "audit", "tables", "variant"} <= set(made.index)
     assert (made["damaged"] == "").all() and (made["seconds"] > 0).all()
+
+
+def test_a_generator_made_again_is_the_same_whatever_stands_beside_it(copied, tmp_path):
+    """A stopped run may have saved some prompts of a stack: the others are tuned in the same stack, to the same bytes."""
+    before = digests(copied)
+    shutil.rmtree(copied.generator("mrpc", 13, "fewgen"))
+    given = {"profile": "smoke", "task": "mrpc", "seeds": [13, 21], "runs_dir": str(tmp_path / "runs")}
+    perform("01_generator_tuning", tmp_path / "elsewhere", **given)
+    assert digests(copied) == before
