@@ -43,7 +43,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(study: Study, w
         # One in six comes before a notebook is at work; half of the others when one job has been done: so all rules are met,
         # however slow the machine is.
         early, late = killed % 6 == 5, killed % 2 == 0
-        wait = chosen.uniform(0, EARLY if early else LATE)
+        wait, started = chosen.uniform(0, EARLY if early else LATE), study.start()
         there = early or started.until(started.steps)
         if there and late and not early:
             first = started.steps()
