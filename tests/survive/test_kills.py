@@ -47,7 +47,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(study: Study, w
         there = early or started.until(started.steps)
         if there and late and not early:
             first = started.steps()
-            there = started.until(lambda first=first: (now := started.steps()) and now != first)
+            there = started.until(lambda first=first, started=started: started.steps() not in ([], first))
         if there and not early:
             beside += [str(one) for one in old if lives(one)]  # a kernel of the killed run, beside the resumed one
         at = time.monotonic() + wait
