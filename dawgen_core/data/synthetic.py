@@ -24,7 +24,7 @@ from dawgen_core.params import Generation
 from dawgen_core.tasks import Task
 
 REASONS = ("no_end", "empty", "starts_with_newline", "contains_forbidden", "first_used", "copy", "duplicate")
-FRAME = 10_000  # rows in memory at a time
+FRAME = 2_000  # rows in memory at a time
 Firsts = tuple[Sequence[str], Sequence[str]]  # row ids and texts
 
 
