@@ -21,7 +21,7 @@ ClusterName=dawgen
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ctld}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=15
+AuthInfo=socket={folder}/munge.socket
 SlurmUser={user}
 SlurmdUser={user}
 StateSaveLocation={folder}/state
@@ -43,7 +43,6 @@ NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={node1} CPUs=1 RealMe
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={node2} CPUs=1 RealMemory=8000 Gres=gpu:1
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-# A job that is queued again waits until the credentials of its first start are void: two minutes, if nothing else is said.
 # No cgroups: a container has none to give. The GPUs are made up: a device file that everybody may open.
 GRES, CGROUP = "NodeName=node[1-2] Name=gpu File=/dev/null\n", "CgroupAutomount=no\n"
 # Snakemake's job steps drop the variables of Slurm before they call srun, SLURM_CONF too: a cluster has its file in /etc.

@@ -57,8 +57,11 @@ def test_a_node_fails_and_every_byte_is_the_same(cluster, tmp_path, smoke):
         run.wait()
     assert run.returncode == 0, (tmp_path / "run.log").read_text()[-3000:]
     jobs = cluster.jobs()
-    assert {job["JobState"] for job in jobs} == {"COMPLETED"} and {job["NodeList"] for job in jobs} == {"node1", "node2"}
-    assert [job["JobId"] for job in jobs if job["Restarts"] != "0"] == [struck["JobId"]]
+    (lost,) = [job for job in jobs if job["JobState"] != "COMPLETED"]
+    assert (lost["JobId"], lost["JobState"]) == (struck["JobId"], "NODE_FAIL")
+    jobs.remove(lost)
+    (again,) = [job for job in jobs if job["Comment"] == lost["Comment"]]
+    assert minutes(again) == 2 * minutes(lost) and {job["NodeList"] for job in jobs} == {"node1", "node2"}
     n = len(smoke.tasks) * len(smoke.seed_groups())
     assert sorted(map(rule, jobs)) == sorted(["beyond", "data_analysis", "sweep", "tables", *[PAIRS, "prompt_tuning"] * n])
     assert sorted(rule(job) for job in jobs if "gpu:1" in job.get("TresPerJob", "")) == sorted([PAIRS, "prompt_tuning"] * n)
