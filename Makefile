@@ -42,7 +42,7 @@ test-browser: .venv/.ready  ## drives the audit page and JupyterLab in a real he
 test-cluster: .venv/.ready  ## the smoke profile on a Slurm cluster of two nodes on this machine, one of which fails; needs slurm-wlm and munge
 	@$(BIN)/python -m pytest -q tests/cluster -m cluster
 
-test-survive: .venv/.ready  ## kills, starves and damages whole runs; DAWGEN_KILLS=50 kills, half an hour
+test-survive: .venv/.ready  ## kills, starves and damages whole runs; DAWGEN_KILLS says how many kills
 	@$(BIN)/python -m pytest -q tests/survive -m survive
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
