@@ -29,18 +29,22 @@ wildcard_constraints:
     group="[0-9-]+",
 
 
+# Files of the checkout by their place in it: one that was moved has nothing to do again.
+def named(paths):
+    return [str(p.relative_to(params.ROOT) if p.is_relative_to(params.ROOT) else p) for p in paths]
+
+
 def code(notebook):
     path = params.ROOT / "notebooks" / f"{notebook}.ipynb"
-    return [str(p.relative_to(params.ROOT)) for p in (path, *imports.files_behind(path))]
+    return named([path, *imports.files_behind(path)])
 
 
 def settings(*names):
-    files = [*entry.profile_files(PROFILE), *map(profiles.task_path, names)]
-    return [str(p) for p in files]
+    return named([*entry.profile_files(PROFILE), *map(profiles.task_path, names)])
 
 
 def rows(task):
-    return [str(p) for p in row_files(profiles.load_task(task), study)]
+    return named(row_files(profiles.load_task(task), study))
 
 
 def parts(w):
@@ -207,7 +211,7 @@ rule tables:
     input:
         code("05_tables"),
         settings(*study.tasks),
-        [str(params.PARAMS / "claims.yaml"), *sorted(map(str, (params.PARAMS / "published").glob("*.csv")))],
+        named([params.PARAMS / "claims.yaml", *sorted((params.PARAMS / "published").glob("*.csv"))]),
         each("04_prompt_tuning"),
         f"{RUN}/03_data_analysis.json",
     output:

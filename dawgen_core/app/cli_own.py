@@ -73,7 +73,7 @@ def _fit(options: argparse.Namespace) -> int:
     if options.check:
         plan = fit.proposed(*given, **chosen)
         fit.made_before(plan, options.again)
-        print("\n".join(plan.lines))
+        print("\n".join([*plan.lines, fit.lasting(plan, options.cores)]))
         return 0
     fitted = fit.fit(*given, cores=options.cores, again=options.again, **chosen)
     print(f"\n{fit_report.text(fitted.about)}\n\n{fitted.folder}: report.html (figures, pairs), README.md (model card), "

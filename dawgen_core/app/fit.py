@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from dawgen_core import artifacts
-from dawgen_core.app import fit_report, reproduce
+from dawgen_core.app import fit_report, reproduce, stages
 from dawgen_core.app.fitted import Fitted, about_of, unreadable
 from dawgen_core.backbones import BackboneError, word_id
 from dawgen_core.data import files, own, pretrained, profiles
@@ -26,6 +26,7 @@ FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempt
 KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
 DEFAULTS = {"tfidf_logistic": {"c": 10.0}, "fine_tuning": {"lr": 3.0e-5, "weight_decay": 0.01}}
 FEW = "warning      two seeds cannot tell how far another would lie, and their intervals nothing: one, or three and more"
+NOTEBOOKS = ("01_generator_tuning", "02_generation", "04_prompt_tuning")
 STRATEGIES = ["real", "syn", "paired", "paired_surgery"]
 
 
@@ -52,7 +53,7 @@ def fit(
     BackboneError before any long work; StoppedError when a notebook stopped.
     """
     plan = proposed(file, text, label, **options)
-    say("\n".join(plan.lines))
+    say("\n".join([*plan.lines, lasting(plan, cores)]))
     folder, profile = plan.folder, plan.folder / f"{plan.folder.name}.yaml"
     set_up(plan, again=again)
     study = profiles.load_profile(str(profile))
@@ -112,6 +113,16 @@ def proposed(
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
     lines = _lines(mine, parts, task, base, both, per_class, _plain(file.name), seeds)
     return Proposal(folder, parts, firsts, task, values, lines, asked)
+
+
+def lasting(plan: Proposal, cores: int) -> str:
+    """How long the notebooks are going to take, where a run on the same models was measured; a line for people."""
+    study = profiles.extended(plan.values["extends"], plan.values)
+    table, source = stages.planned(study, cores)
+    if "seconds" not in table:
+        return f"time         not known: {source}"
+    seconds = table["seconds"][table["notebook"].isin(NOTEBOOKS)].sum()
+    return f"time         about {stages.lasting(seconds)}, {source}"
 
 
 def made_before(plan: Proposal, again: bool = False) -> bool:

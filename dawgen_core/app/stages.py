@@ -84,7 +84,7 @@ def _published(study: Profile, figures: Path) -> tuple[str, pd.DataFrame] | None
             other = profiles.load_profile(path.parent.name)
             if (other.classifier, other.generator) == (study.classifier, study.generator):
                 found[other.profile] = pd.DataFrame(manifest["stages"])
-    name = study.profile if study.profile in found else next(iter(found), None)
+    name = next((one for one in (study.profile, study.extends, *found) if one in found), None)
     return name and (name, found[name])
 
 

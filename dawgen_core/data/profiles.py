@@ -4,6 +4,7 @@ A profile may `extend` another. Every value line of a profile carries a mark: `#
 `# inferred` or `# ours`, then a note (`app.entry.marks` reads them back for the notebooks).
 """
 
+import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,6 +110,10 @@ def validated(record: type[R], values: Mapping[str, Any], where: str | Path) -> 
             hint = next((f" ({said})" for form, said in ASKED.items() if form in e.get("ctx", {}).get("pattern", "")), "")
             if isinstance(e["input"], str) and e["type"] == "float_type":
                 hint = " (YAML reads 5e-3 as text: write 5.0e-3)"
+            if e["type"] == "extra_forbidden":
+                keys = {name for each in Record.__subclasses__() for name in each.model_fields}
+                near = difflib.get_close_matches(str(e["loc"][-1])[:100], sorted(keys), 1)
+                hint = f" (no such key{f'; did you mean {near[0]}?' if near else ''})"
             lines.append(f"  {key}: {e['msg']}{found}{hint}")
         lines += [f"  and {more} more"] if (more := error.error_count() - MOST_ERRORS) > 0 else []
         raise ParamsError(f"{where}:\n" + "\n".join(lines)) from error
@@ -169,6 +174,11 @@ def load_profile(name: str) -> Profile:
         if not task_path(task).is_file():
             raise ParamsError(f"{path}: tasks: expected a file params/tasks/{task}.yaml, found none")
     return profile
+
+
+def extended(name: str, values: Mapping[str, Any]) -> Profile:
+    """The profile that a file with these values would be, which extends the one of that name. Errors: ParamsError."""
+    return validated(Profile, _overlay(_merged(name), dict(values)), "the profile")
 
 
 _BESIDE: dict[Path, None] = {}  # folders of tasks beside profiles that were loaded by their path, the latest last

@@ -48,7 +48,7 @@ BAD_PROFILES = {
     "a tab": ("compute:\n", "compute:\n\t", "smoke.yaml: expected YAML, found"),
     "duplicate key": ("shots: 16", "shots: 16\nshots: 8", "line 12: expected each key once, a plain word, found 'shots'"),
     "duplicate nested key": ("  margin: 1.0", "  margin: 1.0\n  margin: 2.0", "each key once, a plain word, found 'margin'"),
-    "unknown key": ("shots: 16", "shot: 16", "(?s)shots: Field required.*shot: Extra inputs are not permitted"),
+    "unknown key": ("shots: 16", "shot: 16", "(?s)shots: Field required.*shot: Extra inputs are not permitted.*mean shots?"),
     "text for a number": ("virtual_lr: 2.0e-2", "virtual_lr: 5e-3", r"generator_tuning.virtual_lr: .*'5e-3'.*write 5\.0e-3"),
     "a number for a whole one": ("shots: 16", "shots: 16.5", "shots: .* integer, found 16.5"),
     "negative rate": ("lr: 0.3", "lr: -0.3", r"prompt_tuning.lr: .*greater than 0, found -0\.3"),

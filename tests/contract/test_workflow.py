@@ -74,7 +74,7 @@ def test_jobs_for_slurm_have_their_groups_and_sizes(name, tmp_path):
     assert {gpu for rule, gpu in alone if rule == "prompt_tuning"} == {"1" if name == "paper" else "0"}
 
 
-def test_jobs_share_two_devices_and_an_edited_table_makes_nothing_stale(checkout):
+def test_jobs_share_two_devices_and_an_edited_table_makes_nothing_stale(checkout, tmp_path_factory):
     (checkout / "params" / "mine.yaml").write_text("extends: smoke\nprofile: mine\ncompute:\n  device: auto\n")
     options = ["--workflow-profile", "workflow/local", "--cores", "3", "--config", "profile=mine"]
     snakemake(checkout, *options, CUDA_VISIBLE_DEVICES="4,6", TMPDIR=str(checkout))
@@ -91,6 +91,8 @@ def test_jobs_share_two_devices_and_an_edited_table_makes_nothing_stale(checkout
     before, table = runtimes(), checkout / "workflow" / "jobs.yaml"
     table.write_text(table.read_text().replace("seconds: 2.5", "seconds: 25.0"))
     assert runtimes() != before
+    assert "Nothing to be done" in snakemake(checkout, "-n", *options)
+    checkout = checkout.rename(tmp_path_factory.mktemp("elsewhere") / "moved")  # nor does another place
     assert "Nothing to be done" in snakemake(checkout, "-n", *options)
     (checkout / "params" / "mine.yaml").write_text("extends: smoke\nprofile: mine\ncompute:\n  device: cpu\n")
     assert "Nothing to be done" not in snakemake(checkout, "-n", *options)
