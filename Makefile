@@ -19,6 +19,7 @@ RUN     := $(BIN)/python -m dawgen_core.app.reproduce
 	@touch $@
 
 setup: .venv/.ready  ## the environment alone
+	@echo ".venv is ready; next: make reproduce, make lab, or $(BIN)/dawgen --help"
 
 reproduce: .venv/.ready  ## run every notebook of PROFILE in sequence; resumes where it stopped
 	@$(RUN) $(PROFILE) --cores $(CORES) --kernel $(KERNEL) --on $(ON)

@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"dawgen {options.command}: {_shown(error)}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        kept = "the same command goes on where it was" if options.command in ("fit", "run") else "nothing was written"
+        print(f"interrupted; {kept}", file=sys.stderr)
         return 130
     except Exception:  # Python's own exit code would be 1, and read as a red flag
         traceback.print_exc()

@@ -61,7 +61,7 @@ def fit_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from dawgen_core.app import fit, fit_report  # heavy: torch
+    from dawgen_core.app import fit, fit_report, fit_told  # heavy: torch
 
     words = dict(part.partition("=")[::2] for part in options.words or []) or None
     if words and not all(words.values()):
@@ -73,7 +73,7 @@ def _fit(options: argparse.Namespace) -> int:
     if options.check:
         plan = fit.proposed(*given, **chosen)
         fit.made_before(plan, options.again)
-        print("\n".join([*plan.lines, fit.lasting(plan, options.cores)]))
+        print("\n".join([*plan.lines, fit_told.lasting(plan.values, options.cores)]))
         return 0
     fitted = fit.fit(*given, cores=options.cores, again=options.again, **chosen)
     print(f"\n{fit_report.text(fitted.about)}\n\n{fitted.folder}: report.html (figures, pairs), README.md (model card), "
@@ -99,13 +99,14 @@ def _predict(options: argparse.Namespace) -> int:
 
     out = options.out or options.file.with_name(f"{options.file.name.partition('.')[0]}.predicted.csv")
     fitted = Fitted.load(options.folder)
-    n, formulas = fitted.predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty(),
-                                      spreadsheet=options.spreadsheet)  # fmt: skip
-    print(f"{out}: {n:,} rows")
-    if fitted.warning:
-        print(f"warning: {fitted.warning}", file=sys.stderr)
-    if formulas:
-        print(f"{formulas:,} cells begin as a formula does (= + - @): "
+    made = fitted.predict_file(options.file, out, options.prompt, progress=sys.stderr.isatty(),
+                               spreadsheet=options.spreadsheet)  # fmt: skip
+    labels = ", ".join(f"{label} {made.labels[label]:,}" for label in fitted.about["names"].values())
+    print(f"{out}: {made.rows:,} rows ({labels})")
+    if made.warning:
+        print(f"warning: {made.warning}", file=sys.stderr)
+    if made.formulas:
+        print(f"{made.formulas:,} cells begin as a formula does (= + - @): "
               + ("an apostrophe stands before each" if options.spreadsheet else
                  "as they are, for programs; write them with --spreadsheet before you open the file in one"))  # fmt: skip
     return 0

@@ -99,6 +99,7 @@ def _why(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from dawgen_core.app import provenance
+    from dawgen_core.app.fitted import profile_of
     from dawgen_core.artifacts import Runs
     from dawgen_core.data import profiles
 
@@ -107,7 +108,11 @@ def _why(options: argparse.Namespace) -> int:
         print(json.dumps(provenance.one(folder), ensure_ascii=False, indent=1))
         return 0
     own = (folder / "fit.json").is_file()
-    study = profiles.load_profile(str(folder / f"{folder.name}.yaml") if own else options.of)
+    name = str(profile_of(folder)) if own else options.of
+    study = profiles.load_profile(name)
+    if own and study.profile != folder.name:
+        raise ValueError(f"{folder}: expected a run folder under the name that it was made with, {study.profile}, found "
+                         "another; `dawgen predict` does with any")  # fmt: skip
     runs = Runs.of(study, str(folder.parent) if own else "runs")
     table = provenance.results(runs.root)
     if table.empty:
@@ -115,7 +120,6 @@ def _why(options: argparse.Namespace) -> int:
         return 1
     print(tabulate(table, list(table.columns), "simple", showindex=False, floatfmt=",.1f"), "\n")
     wanted = (str(runs.index(study.tasks[0], "04_prompt_tuning", study.seeds)),) if own else ()
-    name = str(folder / f"{folder.name}.yaml") if own else options.of
     jobs = provenance.stale(name, str(folder.parent) if own else "runs", wanted)
     for job, reason in jobs:
         print(f"to do again: {job}: {reason}")

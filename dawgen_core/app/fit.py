@@ -15,8 +15,8 @@ import pandas as pd
 import yaml
 
 from dawgen_core import artifacts
-from dawgen_core.app import fit_report, reproduce, stages
-from dawgen_core.app.fitted import Fitted, about_of, unreadable
+from dawgen_core.app import fit_report, fit_told, reproduce
+from dawgen_core.app.fitted import Fitted, about_of
 from dawgen_core.backbones import BackboneError, word_id
 from dawgen_core.data import files, own, pretrained, profiles
 from dawgen_core.data.sources import TaskFile
@@ -25,8 +25,6 @@ from dawgen_core.params import ROOT, Backbone, ParamsError, Profile
 FIRSTS_PER_ROW = 1.5  # given first sentences for each wanted pair: some attempts are refused
 KEPT = ("tfidf_logistic", "fine_tuning")  # compared on the same rows, beside prompt tuning
 DEFAULTS = {"tfidf_logistic": {"c": 10.0}, "fine_tuning": {"lr": 3.0e-5, "weight_decay": 0.01}}
-FEW = "warning      two seeds cannot tell how far another would lie, and their intervals nothing: one, or three and more"
-NOTEBOOKS = ("01_generator_tuning", "02_generation", "04_prompt_tuning")
 STRATEGIES = ["real", "syn", "paired", "paired_surgery"]
 
 
@@ -53,12 +51,15 @@ def fit(
     BackboneError before any long work; StoppedError when a notebook stopped.
     """
     plan = proposed(file, text, label, **options)
-    say("\n".join([*plan.lines, lasting(plan, cores)]))
+    say("\n".join([*plan.lines, fit_told.lasting(plan.values, cores)]))
     folder, profile = plan.folder, plan.folder / f"{plan.folder.name}.yaml"
     set_up(plan, again=again)
     study = profiles.load_profile(str(profile))
-    index = artifacts.Runs.of(study, str(folder.parent)).index(study.tasks[0], "04_prompt_tuning", study.seeds)
-    if reproduce.workflow(str(profile), cores, "python3", [str(index)], runs_dir=folder.parent):
+    runs = artifacts.Runs.of(study, str(folder.parent))
+    indices = [runs.index(study.tasks[0], name, study.seeds) for name in fit_told.STEPS]
+    with fit_told.telling(indices, say):
+        code = reproduce.workflow(str(profile), cores, "python3", [str(indices[-1]), "--quiet", "all"], folder.parent)
+    if code:
         raise reproduce.StoppedError(f"a notebook stopped, see {folder / 'logs'}; the same command goes on where it was")
     fit_report.write(folder)
     return Fitted.load(folder)
@@ -111,18 +112,8 @@ def proposed(
     values = _profile(folder.name, task["task"], base, profile, parts, per_class, range(seed, seed + seeds), about)
     values |= {name: one.model_dump(exclude_none=True) for name, one in changed.items()}
     asked = {"options": given, "digests": {name: artifacts.digest(path) for name, path in read.items()}, "names": mine.names}
-    lines = _lines(mine, parts, task, base, both, per_class, _plain(file.name), seeds)
+    lines = fit_told.lines(mine, parts, task, base, both, per_class, _plain(file.name), seeds, shots)
     return Proposal(folder, parts, firsts, task, values, lines, asked)
-
-
-def lasting(plan: Proposal, cores: int) -> str:
-    """How long the notebooks are going to take, where a run on the same models was measured; a line for people."""
-    study = profiles.extended(plan.values["extends"], plan.values)
-    table, source = stages.planned(study, cores)
-    if "seconds" not in table:
-        return f"time         not known: {source}"
-    seconds = table["seconds"][table["notebook"].isin(NOTEBOOKS)].sum()
-    return f"time         about {stages.lasting(seconds)}, {source}"
 
 
 def made_before(plan: Proposal, again: bool = False) -> bool:
@@ -247,41 +238,6 @@ def _profile(
             "seeds": list(seeds), "seeds_per_job": len(seeds), "shots": shots, "ready_made_splits": "use", "test_rows": None,
             "generator_tuning": {"kinds": ["dawgen"]}, "generation": {"per_class": per_class, "curation": None},
             "prompt_tuning": tuning, "methods": methods, **nothing}  # fmt: skip
-
-
-def _lines(
-    mine: own.Own, parts: own.Split, task: dict, base: Profile, both: bool, per_class: int, file: str, n_seeds: int
-) -> list[str]:
-    """What was read and what is proposed, for people."""
-    def counted(rows: pd.DataFrame) -> str:
-        n = rows["label"].map(mine.names).value_counts()
-        return ", ".join(f"{label} {n.get(label, 0)}" for label in mine.names.values())
-
-    words = ", ".join(f"{raw}: {task['classifier']['verbalizer'][name]}" for name, raw in mine.names.items())
-    starts = "; ".join(f"{raw}: {task['generator']['prefix'][name]}" for name, raw in mine.names.items())
-    enough = len(parts.dev) >= len(parts.train)
-    chooses = enough and base.prompt_tuning.eval_every < base.prompt_tuning.steps
-    kept = "this profile keeps the last prompt" if enough else "too few to choose by: the last prompt is kept"
-    selects = "the prompt is chosen by" if chooses else kept
-    left = [f"left over    {len(parts.rest)} ({counted(parts.rest)}): texts serve as first sentences"]
-    written = "both sentences" if both else "the second sentence of given first ones"
-    template = " ".join(task["classifier"]["template"].split())
-    return [f"pairs        {len(mine.rows)} of {file} ({counted(mine.rows)})",
-            *(f"note         {remark}" for remark in mine.remarks),
-            f"to tune on   {len(parts.train)} ({counted(parts.train)}); dev {len(parts.dev)} ({selects})",
-            f"held out     {len(parts.test)} ({counted(parts.test)})", *(left if len(parts.rest) else []),
-            f"template     {template}", f"label words  {words}", f"relations    {starts}",
-            f"to write     {per_class} pairs per label, {written}",
-            f"models       {base.classifier.model} tuned by a prompt, {base.generator.model} writes",
-            *_warnings(mine, base), *([FEW] if n_seeds == 2 else [])]  # fmt: skip
-
-
-def _warnings(mine: own.Own, base: Profile) -> list[str]:
-    """What a user must not find out afterwards."""
-    if base.classifier.is_tiny:
-        return ["warning      the models are tiny and random: nothing but plumbing"]
-    found = unreadable(mine.rows[own.COLUMNS[:2]], pretrained.load_tokenizer(base.classifier), base.classifier.model)
-    return [f"warning      {found}"] if found else []
 
 
 def _write_rows(path: Path, rows: pd.DataFrame) -> None:

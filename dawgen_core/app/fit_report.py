@@ -17,7 +17,7 @@ from dawgen_core.artifacts import NO_GENERATOR, Runs
 from dawgen_core.audit import page, report, statistics
 from dawgen_core.data import profiles
 from dawgen_core.data.rows import TaskRows
-from dawgen_core.params import Profile
+from dawgen_core.params import ROOT, Profile
 
 OURS = "Ours: real and synthetic pairs, surgery"
 PLAIN = "prompt tuning on the real pairs"
@@ -52,8 +52,7 @@ def write(folder: Path) -> dict[str, Any]:
     synthetic = runs.synthetic(task, first, "dawgen")
     _copied(synthetic, folder / "synthetic", ("synthetic.parquet", "README.md"))
     audited = _audit(profile, task, pd.read_parquet(synthetic / "synthetic.parquet"), first)
-    red = [f"{_flagged(row)}: {row.value:.1%}" if row.unit == "share" else _flagged(row)
-           for row in audited.red.itertuples()]  # fmt: skip
+    red = [_flagged(row) for row in audited.red.itertuples()]
     about |= {"results": table.to_dict("records"), "verdict": verdict(right), "weights": weights,
               "red": red, "warnings": audited.warnings, "commit": receipts.commit()}  # fmt: skip
     card = _card(folder, profile, about)
@@ -73,7 +72,8 @@ def write(folder: Path) -> dict[str, Any]:
 
 def text(about: dict[str, Any]) -> str:
     """Figures and verdict, for people."""
-    return "\n".join([_table(about, "simple"), "", *about["verdict"]])
+    red = [f"Audit of the synthetic pairs: {len(about['red'])} red flags, first {about['red'][0]}."] if about["red"] else []
+    return "\n".join([_table(about, "simple"), *_intervals(about), "", *about["verdict"], *red])
 
 
 def _table(about: dict[str, Any], form: str) -> str:
@@ -84,8 +84,19 @@ def _table(about: dict[str, Any], form: str) -> str:
     return tabulate(lines, heads, form, disable_numparse=True)
 
 
+def _intervals(about: dict[str, Any]) -> list[str]:
+    """What the table's intervals are, where a reader may wonder at their width."""
+    n_seeds = about["results"][0]["seeds"]
+    return [f"Intervals are of the mean over {n_seeds} seeds, drawn with the held-out pairs: few seeds, wide intervals "
+            "(--seeds)."] if n_seeds > 1 else []  # fmt: skip
+
+
 def _flagged(row) -> str:
-    return f"{row.measure} ({row.label})" if row.label else row.measure
+    """`exact copies of sentence 1 (same): 12.0% (limit 4.0%)`."""
+    of = f"{row.measure} ({row.label})" if row.label else row.measure
+    limit = f" (limit {row.limit:.1%})" if np.isfinite(row.limit) else ""
+    of += f", {row.note}" if row.measure.startswith("label told by") else ""
+    return f"{of}: {row.value:.1%}{limit}" if row.unit == "share" else of
 
 
 def verdict(right: dict[str, Marks]) -> list[str]:
@@ -114,7 +125,8 @@ def verdict(right: dict[str, Marks]) -> list[str]:
                      f"({100 * low:+.1f} to {100 * high:+.1f})"
                      f"{'' if low > 0 else ', which is no worse as far as can be told, and simpler'}.")  # fmt: skip
     elif low <= 0:
-        lines.append("Label more pairs, above all to hold out: that is what would decide it.")
+        more = ", or tune on more seeds (--seeds 10)" if 1 < n_seeds < 10 else ""
+        lines.append(f"Label more pairs, above all to hold out{more}: that is what would decide it.")
     return lines
 
 
@@ -162,6 +174,7 @@ def _card(folder: Path, profile: Profile, about: dict[str, Any]) -> str:
     """The model card: what it is, how it was made, how good it is, how to use it, what it is not."""
     red = "".join(f"- {line}\n" for line in [*about["red"], *about["warnings"]]) or "- no red flag\n"
     lines = "\n".join(f"    {line}" for line in about["lines"])
+    place = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
     random = "\n**Random model.** Its answers mean nothing.\n" if profile.random_models else ""
     base = "" if profile.classifier.is_tiny else f"base_model: {profile.classifier.model}\n"
     return f"""---
@@ -177,11 +190,11 @@ A soft prompt for a frozen {profile.classifier.model}, tuned on {profile.shots} 
 ```python
 from dawgen_core.app.fitted import Fitted
 
-classifier = Fitted.load("{folder.name}")  # this folder
+classifier = Fitted.load("{place}")
 print(classifier.predict([("one text", "another text")]))
 ```
 
-From the shell: `dawgen predict {folder.name} new.csv`. `prompt/` is in PEFT's own format: the text goes into the template
+From the shell: `dawgen predict {place} new.csv`. `prompt/` is in PEFT's own format: the text goes into the template
 below, `[MASK]` is T5's first sentinel, and the classes are scored by the label words at that place.
 
 ## How it was made
@@ -191,6 +204,8 @@ below, `[MASK]` is T5's first sentinel, and the classes are scored by the label 
 ## How good it is
 
 {_table(about, "github")}
+
+{" ".join(_intervals(about))}
 
 {" ".join(about["verdict"])}
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -29,6 +29,16 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "
             "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 
+class Written(NamedTuple):
+    """What `predict_file` wrote: rows, cells that a spreadsheet would take for formulas, rows per predicted label; warning:
+    what the model cannot read of the first rows."""
+
+    rows: int
+    formulas: int
+    labels: Counter[str]
+    warning: str
+
+
 @dataclass
 class Fitted:
     """folder: the run. names: a label as a folder's name -> as the user calls it. about: options, figures and verdict."""
@@ -39,7 +49,6 @@ class Fitted:
     task: TaskFile
     classifier: Classifier
     prompts: dict[str, Tensor]
-    warning: str = ""  # of the first rows of the last file: what the model cannot read
 
     @classmethod
     def load(cls, folder: str | Path) -> "Fitted":
@@ -48,7 +57,7 @@ class Fitted:
         about = about_of(folder)
         if "results" not in about:
             raise artifacts.ArtifactError(f"{folder}: expected a finished run, found one under way; run `dawgen fit` again")
-        study = profiles.load_profile(str(folder / f"{folder.name}.yaml"))
+        study = profiles.load_profile(str(profile_of(folder)))
         task = profiles.load_task(study.tasks[0])
         if set(about["names"]) != set(task.labels):
             raise artifacts.ArtifactError(f"{folder}: expected a name for each of {task.labels} in fit.json, found others; "
@@ -96,9 +105,8 @@ class Fitted:
 
     def predict_file(
         self, path: Path, out: Path, prompt: str = "ours", progress: bool = True, spreadsheet: bool = False
-    ) -> tuple[int, int]:
-        """Writes a CSV: the file's columns, then predicted_label and probability, row by row. Returns the number of rows
-        and of cells that a spreadsheet would take for formulas.
+    ) -> Written:
+        """Writes a CSV: the file's columns, then predicted_label and probability, row by row.
 
         Cells are written as they were read: programs get back what they gave. spreadsheet: an apostrophe is put before what
         begins as a formula does. A thousand rows are in memory at a time. The file is written whole or not at all.
@@ -106,7 +114,7 @@ class Fitted:
         """
         if not out.absolute().parent.is_dir() or out.is_dir() or out.resolve() == path.resolve():
             raise TaskError(f"--out: expected a file to write beside {path}, in a folder that is there, found {out}")
-        n = formulas = 0
+        n, formulas, labels, warning = 0, 0, Counter(), ""
         with artifacts.replacing(out) as part, open(part, "w", encoding="utf-8", newline="") as handle:
             writer = None
             for rows in tqdm(_chunks(files.stream(path)), "predictions", unit=f" x {CHUNK} rows", disable=not progress):
@@ -127,26 +135,36 @@ class Fitted:
                     raise TaskError(f"{path}{f', behind row {n}' if n else ''}: {error}") from error
                 if n == 0 and not self.study.random_models:
                     texts = pd.DataFrame(rows)[self.about["options"]["text"]]
-                    self.warning = unreadable(texts, self.classifier.tokenizer, self.study.classifier.model)
+                    warning = unreadable(texts, self.classifier.tokenizer, self.study.classifier.model)
                 for row, label, probability in zip(rows, found["label"], found["probability"], strict=True):
                     cells = [row.get(name, "") for name in columns]
                     formulas += _written(writer, [*cells, label, f"{probability:.4f}"], spreadsheet)
+                labels.update(found["label"])
                 n += len(rows)
             if writer is None:
                 raise TaskError(f"{path}: expected rows, found none")
-        return n, formulas
+        return Written(n, formulas, labels, warning)
 
 
 def about_of(folder: Path) -> dict[str, Any]:
     """The fit.json of a run folder, of the shape that `dawgen fit` gives it. Errors: ArtifactError."""
     if not (folder / "fit.json").is_file():
-        raise artifacts.ArtifactError(f"{folder}: expected a folder that `dawgen fit` made, with a fit.json, found another")
+        raise artifacts.ArtifactError(f"{folder}: expected a folder that `dawgen fit` made, found no fit.json there")
     about = artifacts.read_json(folder / "fit.json", made_by="dawgen fit", keys=ABOUT)
     text, names = about["options"].get("text"), about["names"].values()
     whole = isinstance(text, list) and len(text) == 2 and all(isinstance(value, str) for value in [*text, *names])
     if not whole:
         raise artifacts.ArtifactError(f"{folder}: expected fit.json as `dawgen fit` writes it, found another; run it again")
     return about
+
+
+def profile_of(folder: Path) -> Path:
+    """The profile of a run folder, which may have been moved and renamed. Errors: ArtifactError."""
+    found = sorted(folder.glob("*.yaml"))
+    if len(found) != 1:
+        raise artifacts.ArtifactError(f"{folder}: expected one .yaml, the profile that `dawgen fit` wrote, found "
+                                      f"{', '.join(path.name for path in found) or 'none'}")  # fmt: skip
+    return found[0]
 
 
 def unreadable(texts: pd.DataFrame, tokenizer, model: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from dawgen_core import artifacts, generation, prompts, samplers, tuning
@@ -127,14 +128,27 @@ def write_rows(n: int, shard: int, folder: Path) -> dict:
     generator = pretrained.load_generator(study.generator, study.compute, ())
     layout = prompts.PromptLayout(task, generator, study.generator_tuning)
     ask = generation.continuations(layout, layout.initial(), settings, 13)
-    loaded, counts = watch.close()["peak_memory_mib"], {}
+    loaded, counts, held = watch.close()["peak_memory_mib"], {}, []
     found = synthetic.frames(task, parts.remembered(ask, folder, {"n": n}), None, settings, counts, progress=False)
-    synthetic.write(folder / "synthetic.parquet", found)
+
+    def watched():
+        for frame in found:
+            held.append(psutil.Process().memory_info().rss / 2**20)
+            yield frame
+
+    synthetic.write(folder / "synthetic.parquet", watched())
     spent = watch.close()
     assert sum(count["accepted"] for count in counts.values()) == n
     return {"what": "pairs written", "size": n, "shard": shard, "seconds": spent["seconds"],
             "attempts": sum(count["attempts"] for count in counts.values()),
-            "model loaded (MiB)": loaded, "peak memory (MiB)": spent["peak_memory_mib"]}  # fmt: skip
+            "model loaded (MiB)": loaded, **halves(held), "peak memory (MiB)": spent["peak_memory_mib"]}  # fmt: skip
+
+
+def halves(held: list[float]) -> dict[str, float]:
+    """The median of each half of what was held, frame by frame: what grows shows in the second."""
+    half = len(held) // 2
+    return {"held, first half of the frames (MiB)": statistics.median(held[:half]),
+            "second half": statistics.median(held[half:])}  # fmt: skip
 
 
 def row_costs(sizes: tuple[int, ...], shard: int, folder: Path) -> list[dict]:

@@ -67,11 +67,11 @@ def stale(profile: str, runs_dir: str = "runs", targets: tuple[str, ...] = ()) -
     """(job, reason) of what the workflow would do now, from its own dry run; nothing where all is up to date.
 
     Errors: RuntimeError when the dry run fails."""
-    command = [sys.executable, "-m", "snakemake", *targets, "-n", "--nolock", "--cores", "1",
+    command = [sys.executable, "-m", "snakemake", *targets, "-n", "--nolock", "--rerun-incomplete", "--cores", "1",
                "--config", f"profile={profile}", f"runs_dir={runs_dir}"]  # fmt: skip
     done = subprocess.run(command, cwd=params.ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"the workflow's dry run failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise RuntimeError(f"the workflow's dry run failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
     jobs = re.split(r"^(?:local)?rule (\w+):$", done.stdout, flags=re.MULTILINE)
     found = []
     for name, body in zip(jobs[1::2], jobs[2::2], strict=True):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from dawgen_core.audit.statistics import t_interval
-from dawgen_core.data.profiles import load_task
+from dawgen_core.data.profiles import changes, load_task
 from dawgen_core.methods import METHODS
 from dawgen_core.params import PARAMS, Profile
 
@@ -15,6 +15,7 @@ RULES = [("none", "paired"), ("one-sided (Ours)", "paired_surgery"), ("symmetric
 TABLE_2 = [("Real+Syn", "pooled"), ("Real+Syn+LS", "pooled_smoothed"), ("Real->Syn", "real_then_syn"),
            ("Syn->Real", "syn_then_real"), ("(Real, Syn)", "paired")]  # fmt: skip
 TABLE_3 = [("no", "no", "syn"), ("yes", "no", "paired"), ("yes", "yes", "paired_surgery")]
+MOST_CHANGES = 6  # named in a caption
 GENERATORS = {"mle": "MLE", "fewgen": "FewGen", "dawgen": "DawGen", "fewgen_original": "FewGen (its own net and batches)",
               "fewgen_released": "FewGen (released rows)", "oracle": "Oracle"}  # fmt: skip
 
@@ -175,4 +176,6 @@ def caption(ledger: pd.DataFrame, profile: Profile, what: str, measure: str | No
     tuning = profile.prompt_tuning
     chosen = "the last of each tuning" if tuning.eval_every >= tuning.steps else "chosen on dev"
     measure = measure or f"Test accuracy in percent, mean ± standard deviation over seeds (n), tuned prompts {chosen}."
-    return f"{what} {measure} Profile `{profile.profile}` ({models}). Test sets: {shown}."
+    changed = changes(profile)
+    differs = f", which is `{profile.extends}` but for {'; '.join(changed)}" if 0 < len(changed) <= MOST_CHANGES else ""
+    return f"{what} {measure} Profile `{profile.profile}`{differs} ({models}). Test sets: {shown}."

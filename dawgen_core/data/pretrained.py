@@ -57,6 +57,7 @@ def _load(backbone: Backbone, compute: Compute, texts: Iterable[str]) -> tuple:
         return model, _tiny_tokenizer(texts, backbone.n_words), f"{backbone.model} (random weights)"
     name, tokenizer = _from_pretrained(backbone)
     try:  # the paper's T5 is published as a .bin alone: of such a file tensors are read, and nothing in it is run
+        transformers.utils.logging.disable_progress_bar()  # a line of noise in every notebook and command
         model, report = auto_class(backbone).from_pretrained(name, dtype=dtype, trust_remote_code=False, weights_only=True,
                                                              output_loading_info=True)  # fmt: skip
     except UnpicklingError as error:  # torch's own message advises to run it

@@ -6,7 +6,7 @@ A profile may `extend` another. Every value line of a profile carries a mark: `#
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,6 +179,28 @@ def load_profile(name: str) -> Profile:
 def extended(name: str, values: Mapping[str, Any]) -> Profile:
     """The profile that a file with these values would be, which extends the one of that name. Errors: ParamsError."""
     return validated(Profile, _overlay(_merged(name), dict(values)), "the profile")
+
+
+def changes(profile: Profile) -> list[str]:
+    """What it says otherwise than the profile that it extends: `generator_tuning.margin 0.5 (1.0)`. Errors: ParamsError."""
+    def differ(one: object, other: object, at: str) -> Iterator[str]:
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in {**other, **one}:
+                yield from differ(one.get(key), other.get(key), f"{at}.{key}")
+        elif one != other:
+            yield f"{at[1:]} {_words(one)} ({_words(other)})"
+
+    if profile.extends is None:
+        return []
+    said = {"profile", "about", "extends"}
+    base = load_profile(profile.extends).model_dump(exclude=said)
+    return list(differ(profile.model_dump(exclude=said), base, ""))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return "some" if value else "nothing"
+    return "nothing" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 _BESIDE: dict[Path, None] = {}  # folders of tasks beside profiles that were loaded by their path, the latest last

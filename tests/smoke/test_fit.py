@@ -1,8 +1,10 @@
 """`dawgen fit` and `dawgen predict` from end to end on tiny random models; the real sets where there are some."""
 
+import base64
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +84,9 @@ def test_a_file_is_predicted_in_pieces(run, tmp_path, capsys):
     out = files.records(tmp_path / "new.predicted.csv")
     assert len(out) == n and [row["id"] for row in out] == [row["id"] for row in rows]
     assert {row["predicted_label"] for row in out} <= {"equivalent", "not_equivalent"}
-    assert all(0.5 <= float(row["probability"]) <= 1 for row in out) and f"{n:,} rows" in capsys.readouterr().out
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in out)
+    counts = [sum(row["predicted_label"] == label for row in out) for label in ("equivalent", "not_equivalent")]
+    assert f"{n:,} rows (equivalent {counts[0]:,}, not_equivalent {counts[1]:,})" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("content", "message"), [
@@ -112,6 +116,28 @@ def test_why_says_what_a_run_is_made_of_and_what_is_damaged(run, capsys):
         assert "own_run/seed-13/dawgen/paired_surgery" in out and "up to date" not in out
     finally:
         path.write_bytes(whole)
+
+
+def test_why_of_an_interrupted_run_names_what_is_to_do_again(run, capsys):
+    """Snakemake marks the output of a job that was stopped, in the checkout's own folder."""
+    index = run / "own_run" / "04_prompt_tuning.seeds-13.json"
+    marks = ROOT / ".snakemake" / "incomplete"
+    mark = marks / base64.b64encode(str(index).encode()).decode()
+    marks.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    try:
+        assert cli.main(["why", str(run)]) == 1
+        assert "to do again: prompt_tuning" in capsys.readouterr().out
+    finally:
+        mark.unlink()
+
+
+def test_a_run_that_was_moved_and_renamed_predicts_the_same(run, tmp_path, capsys):
+    moved = shutil.copytree(run, tmp_path / "elsewhere")
+    pairs = [("a man sleeps", "a man is awake"), ("a dog runs", "a dog is running")]
+    assert Fitted.load(moved).predict(pairs).equals(Fitted.load(run).predict(pairs))
+    assert cli.main(["why", str(moved)]) == 2
+    assert "expected a run folder under the name that it was made with, run, found another" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):

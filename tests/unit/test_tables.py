@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dawgen_core.audit import anatomy, tables
-from dawgen_core.data.profiles import load_profile
+from dawgen_core.data.profiles import changes, load_profile
 from dawgen_core.params import PARAMS
 
 
@@ -247,3 +247,18 @@ def test_captions_of_the_pocket_world_say_what_its_classifier_met_before():
     assert "sister tasks in four other domains" in tables.caption(rows, study, "Table.")
     study = load_profile("smoke")
     assert "sister tasks" not in tables.caption(pd.DataFrame({"task": study.tasks, "shown_as": ["a", "b"]}), study, "Table.")
+
+
+def test_a_caption_says_what_a_profile_changes_where_that_is_little(tmp_path):
+    def said(text: str) -> str:
+        (tmp_path / "margin.yaml").write_text(f"extends: smoke\nprofile: margin\nabout: a test\n{text}")
+        study = load_profile(str(tmp_path / "margin.yaml"))
+        shown = ["x"] * len(study.tasks)
+        return tables.caption(pd.DataFrame({"task": study.tasks, "shown_as": shown}), study, "Table 3.")
+
+    few = said("tasks: [mrpc]\ngenerator_tuning: {margin: 0.5}\nmethods: {pet: null}\n")
+    assert ("Profile `margin`, which is `smoke` but for tasks mrpc (mrpc, sick); generator_tuning.margin 0.5 (1.0); "
+            "methods.pet nothing (some) (RANDOM TINY MODELS") in few  # fmt: skip
+    many = "generator_tuning: {margin: 0.5, steps: 3, lr: 0.1, clip_norm: 0.5, virtual_lr: 0.5, eos: learned, net_lr: 0.1}\n"
+    assert "Profile `margin` (RANDOM TINY MODELS" in said(many)
+    assert changes(load_profile("smoke")) == []
