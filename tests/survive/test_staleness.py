@@ -96,13 +96,14 @@ CURATED = r"mrpc/seed-13/dawgen_(none|exact)/synthetic"
 WRITTEN = r"mrpc/seed-13/(mle|dawgen)/synthetic"
 STACKED = r"mrpc/seed-13/none/real"  # tuned in one stack with those: made again with them, to the same bytes
 READS_WRITTEN = r"mrpc/seed-13/(mle|dawgen|dawgen_none|dawgen_exact)/(?!generator|synthetic)\w+"
+# A text of the task holds words of the tiny model, which all that learns is made with.
 REMADE = {  # the file, the edit, the results that are made again: all whose names match, and no other
     "a method": (f"{CODE}/methods/lora.py", comment, r"mrpc/seed-13/none/lora"),
     "a step width": (PROFILE, lambda text: text.replace("prompt_tuning:\n", "prompt_tuning:\n  lr: 0.2\n"),
                      rf"{TUNED}|{CURATED}|shared/.*"),
     "a way to write": (PROFILE, lambda text: text.replace("generation:\n", "generation:\n  max_new_tokens: 11\n"),
                        rf"{WRITTEN}|{CURATED}|{READS_WRITTEN}|{STACKED}"),
-    "a text of the task": ("params/tasks/mrpc.yaml", value("are equivalent?", "are alike?"), r"mrpc/.*|shared/.*"),  # and words of the tiny model
+    "a text of the task": ("params/tasks/mrpc.yaml", value("are equivalent?", "are alike?"), r"mrpc/.*|shared/.*"),
     "a loss": (f"{CODE}/losses.py", comment, r"mrpc/(?!seed-13/few_shot|seed-13/none/tfidf).*|shared/.*"),
 }  # fmt: skip
 
