@@ -61,14 +61,15 @@ def test_a_second_run_is_refused_at_once_and_a_headless_one_keeps_others_out(stu
 
 
 def test_a_kernel_that_dies_fails_its_job_which_names_log_and_notebook(study, wanted):
-    started = at_work(study)
+    name = "02_generation"  # at work alone
+    started = at_work(study, name)
     for kernel in started.kernels():
         with contextlib.suppress(psutil.Error):
             kernel.kill()
     assert started.process.wait(120) == 1
-    said = started.said()
-    assert "Kernel died" in said and f"{study.run}/logs/04_prompt_tuning.mrpc.seeds-13.log" in said
-    assert f"executed so far: {study.run}/notebooks/04_prompt_tuning.mrpc.seeds-13.ipynb.running.ipynb" in said, said
+    said, job = started.said(), f"{name}.mrpc.seeds-13"
+    assert "Kernel died" in said and f"{study.run}/logs/{job}.log" in said, said
+    assert f"executed so far: {study.run}/notebooks/{job}.ipynb.running.ipynb" in said, said
     resumes(study, wanted)
 
 
