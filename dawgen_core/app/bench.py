@@ -11,26 +11,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import pandas as pd
 import torch
-import transformers
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dawgen_core import backbones, bilevel, generation, losses, prompts, samplers, surgery, tuning
-from dawgen_core.app import growth
+from dawgen_core import bilevel, generation, losses, prompts, samplers, surgery, tuning
+from dawgen_core.app import growth, roofline
 from dawgen_core.app.audit_costs import audit_costs
 from dawgen_core.app.measuring import hardware, peak_mib, ratio, seconds_in_turn
 from dawgen_core.app.method_costs import method_costs
+from dawgen_core.app.shapes import classifier_of, generator_of, named, never_ends
 from dawgen_core.audit.figures import save_table
-from dawgen_core.data import pretrained
 from dawgen_core.data.profiles import load_profile, load_task
-from dawgen_core.params import ROOT, Backbone
+from dawgen_core.params import ROOT
 
 ROUNDS, STEPS = 5, 2
 WIDTHS = ((256, 6), (512, 8), (768, 12))  # width, layers
@@ -40,38 +38,12 @@ CAPTIONS = {
               "exponent of a power law ({rounds} rounds in turn, median; 1: in proportion), random weights. {hardware}.",
     "start": "Until imports are done, each in a process of its own ({rounds} rounds in turn, median). Hardware: {hardware}.",
     "stages": "The published default run by notebook, from its receipts (figures/pocket/manifest.json); one thread a job.",
+    "roofline": "Products of matrices counted by torch, and bytes that cannot be avoided (weights per pass, caches); roofs "
+                "are this machine's, measured beside. Random weights. Hardware: {hardware}.",
     "rows": "Pairs of the twin of MRPC, both sentences written by the pocket generator (untuned), judged from shards; one "
             "run each, one thread. Hardware: {hardware}.",
 }  # fmt: skip
 CAPTION = "Ratios measured in turn in one run ({rounds} rounds, median), random weights. Hardware: {hardware}."
-
-
-# ---- models of a given shape
-
-
-def generator_of(shape: dict, n_vocab: int, device: torch.device, dtype: torch.dtype) -> backbones.Generator:
-    """A CTRL with random weights and the smoke profile's words."""
-    config = transformers.CTRLConfig(vocab_size=n_vocab, initializer_range=0.05, **shape)
-    with torch.random.fork_rng(), torch.device(device):
-        torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
-    return backbones.Generator(model, _tokenizer(), "CTRL, random weights")
-
-
-def classifier_of(shape: dict, n_vocab: int, device: torch.device, dtype: torch.dtype) -> backbones.Classifier:
-    """A T5 with random weights."""
-    spec = Backbone(model="tiny:t5", architecture="t5", shape=shape | {"vocab_size": n_vocab}, n_words=1)
-    with torch.random.fork_rng(), torch.device(device):
-        torch.manual_seed(0)
-        model = transformers.AutoModelForSeq2SeqLM.from_config(pretrained.config_of(spec), dtype=dtype)
-    return backbones.Classifier(model, _tokenizer(), "T5, random weights")
-
-
-def _tokenizer():
-    task = load_task("mrpc")
-    words = [task.generator.control_code, task.generator.infix, *task.generator.prefix.values(), "yes no neutral ."]
-    spec = Backbone(model="tiny:t5", architecture="t5", shape={"d_model": 8}, n_words=400)
-    return pretrained.load_tokenizer(spec, [" ".join(words)])
 
 
 # ---- Algorithm 1
@@ -133,7 +105,7 @@ def algorithm_1(device: torch.device, dtype: torch.dtype, widths, n_vocab: int, 
         ways = plain | ours
         took, peaks = seconds_in_turn(ways, rounds, device), {name: peak_mib(way, device) for name, way in ways.items()}
         for name, to in [(name, base) for name in ours for base in plain]:
-            out.append({"what": "Algorithm 1, one step", "size": _named("CTRL", shape, n_vocab),
+            out.append({"what": "Algorithm 1, one step", "size": named("CTRL", shape, n_vocab),
                         "ours": name, "against": to, "time": ratio(took, name, to), "memory": peaks[name] / peaks[to],
                         "seconds": statistics.median(took[name]) / STEPS, "MiB": peaks[name]})  # fmt: skip
     return out
@@ -154,7 +126,7 @@ def side_by_side(device: torch.device, dtype: torch.dtype, shape: dict, n_vocab:
 
     def tokens(batch_size: int, n: int, most: int) -> float:
         settings = study.generation.model_copy(update={"batch_size": batch_size, "max_new_tokens": most})
-        with _never_ends(lm, layout.eos_ids[0]):
+        with never_ends(lm, layout.eos_ids[0]):
             started = time.perf_counter()
             found = generation.continuations(layout, q_CSD, settings, 0)(0, range(n), firsts[:n])
         assert all(one.n_tokens == most for one in found)
@@ -166,19 +138,10 @@ def side_by_side(device: torch.device, dtype: torch.dtype, shape: dict, n_vocab:
         for size in sizes:
             found[size].append(tokens(size, min(n_rows, max(4, 2 * size)), 50))
     for size in sizes:
-        out.append({"what": "50 new tokens a row", "size": _named("CTRL", shape, n_vocab), "ours": f"{size} side by side",
+        out.append({"what": "50 new tokens a row", "size": named("CTRL", shape, n_vocab), "ours": f"{size} side by side",
                     "against": f"{sizes[0]} per call", "speed-up": ratio(found, size, sizes[0]),
                     "tokens per second": statistics.median(found[size])})  # fmt: skip
     return out
-
-
-@contextmanager
-def _never_ends(lm: backbones.Generator, end: int):
-    def logits(states_ND):
-        return type(lm).logits(lm, states_ND).index_fill(-1, torch.tensor([end], device=states_ND.device), -torch.inf)
-
-    with mock.patch.object(lm, "logits", logits):
-        yield
 
 
 # ---- Algorithm 2
@@ -217,16 +180,11 @@ def many_prompts(device: torch.device, dtype, shape: dict, n_vocab: int, groups,
             ways = {"together": partial(tuning.tune_prompts, *given, progress=False),
                     "apart": partial(one_at_a_time, *given)}  # fmt: skip
             took = seconds_in_turn(ways, rounds, device)
-            out.append({"what": f"Algorithm 2, {2 * n} + {2 * n} rows", "size": _named("T5", shape, n_vocab),
+            out.append({"what": f"Algorithm 2, {2 * n} + {2 * n} rows", "size": named("T5", shape, n_vocab),
                         "ours": f"{group} prompts at once, one pass", "against": "one at a time, two passes",
                         "speed-up": ratio(took, "apart", "together"),
                         "conditions per minute": 0.06 * STEPS * group / statistics.median(took["together"])})  # fmt: skip
     return out
-
-
-def _named(name: str, shape: dict, n_vocab: int) -> str:
-    width, layers = (shape.get(a) or shape.get(b) for a, b in (("n_embd", "d_model"), ("n_layer", "num_layers")))
-    return f"{name} {width} x {layers}, vocabulary {n_vocab:,}"
 
 
 # ---- all of them
@@ -236,7 +194,7 @@ T5_SMALL = {"d_model": 256, "d_kv": 32, "num_heads": 8, "d_ff": 512, "num_layers
 CTRL_SMALL = {"n_embd": 256, "n_layer": 6, "n_head": 4, "dff": 1024, "n_positions": 256}
 
 
-PARTS = ("algorithm_1", "generation", "algorithm_2", "methods", "audit", "growth", "start", "stages", "rows")
+PARTS = ("algorithm_1", "generation", "algorithm_2", "methods", "audit", "growth", "roofline", "start", "stages", "rows")
 
 
 def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFrame:
@@ -263,7 +221,10 @@ def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFra
         rows = audit_costs((200, 400) if quick else (10_000, 30_000, 100_000))
     elif part == "growth":
         n_words = 2_000 if not paper else 32_128
-        rows = growth.growth_costs(classifier_of(t5, n_words, device, dtype), _named("T5", t5, n_words), quick=quick)
+        rows = growth.growth_costs(classifier_of(t5, n_words, device, dtype), named("T5", t5, n_words), quick=quick)
+    elif part == "roofline":
+        works = roofline.hot_loops(device, dtype, t5, ctrl, 32_128 if paper else 2_000, n_vocab, sizes[-1], groups[-1])
+        rows = roofline.costs(works, device, dtype, n=256 if quick else 8192 if paper else 2048, rounds=rounds)
     elif part == "start":
         rows = growth.start_costs(quick=quick)
     elif part == "stages":
@@ -274,7 +235,7 @@ def bench(part: str, device: torch.device, *, quick: bool = False) -> pd.DataFra
     else:
         n_words, n_prompt = (32_128, 100) if paper else (2_000, 20)
         classifier = classifier_of(t5, n_words, device, dtype)
-        rows = method_costs(classifier, _named("T5", t5, n_words), steps=2 if quick else 50, prompt_tokens=n_prompt,
+        rows = method_costs(classifier, named("T5", t5, n_words), steps=2 if quick else 50, prompt_tokens=n_prompt,
                             rounds=1 if quick else 3)  # fmt: skip
     return pd.DataFrame(rows).round(3)
 

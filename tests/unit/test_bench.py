@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dawgen_core import bilevel, losses, prompts, samplers, tuning
-from dawgen_core.app import bench, growth, measuring
+from dawgen_core.app import bench, growth, measuring, profiled, roofline
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def test_the_bench_runs_and_names_what_it_compares(device, part):
     table = bench.bench(part, torch.device(device), quick=True)
     named = {"methods": {"what", "size", "method"}, "audit": {"what", "size", "seconds"}, "start": {"of", "seconds"},
              "growth": {"grows with", "exponent"}, "stages": {"what", "core seconds"},
-             "rows": {"size", "peak memory (MiB)"}}  # fmt: skip
+             "rows": {"size", "peak memory (MiB)"}, "roofline": {"what", "size", "nearer roof"}}  # fmt: skip
     named = named.get(part, {"what", "size", "ours", "against"})
     assert named <= set(table.columns) and not table.isna().any().any()
     numbers, signed = table.select_dtypes("number"), ["growth since the size before", "exponent"]
@@ -52,6 +52,35 @@ def test_plain_second_order_autograd_takes_the_same_step():
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             assert a.norm() > 0 and (a - b).norm() <= 1e-6 * a.norm()
+
+
+def test_flops_and_bytes_by_pencil():
+    """Two layers of 4 x 6 and 6 x 4, three rows: 2 * 3 * (24 + 24) FLOPs forward; 48 weights of four bytes, read once."""
+    model = torch.nn.Module()
+    model.blocks = torch.nn.ModuleList([torch.nn.Linear(4, 6, bias=False), torch.nn.Linear(6, 4, bias=False)])
+    rows = torch.ones(3, 4, requires_grad=True)
+
+    def read() -> torch.Tensor:
+        return model.blocks[1](model.blocks[0](1 * rows))
+
+    once = roofline.Work("read", "", lambda: read().detach(), model, backward=False)
+    assert roofline.counted(once) == (288, 192)
+    assert roofline.counted(once._replace(way=lambda: [read() for _ in range(5)], cache=8.0)) == (5 * 288, 5 * 192 + 8)
+    flops, size = roofline.counted(once._replace(way=lambda: torch.autograd.grad(read().sum(), rows), backward=True))
+    assert (flops, size) == (2 * 288, 2 * 192)  # for the rows' gradient alone: the weights are frozen
+
+
+def test_samples_of_a_run_by_pencil():
+    kernel = "process 1:snakemake;process 2:python -m ipykernel_launcher;<module> (/tmp/ipykernel_2/3.py:1);"
+    lines = [f"{kernel}tune (dawgen_core/tuning.py:7);_engine_run_backward (torch/autograd/graph.py:9) 60",
+             f"{kernel}tune (dawgen_core/tuning.py:8);Linear.forward (torch/nn/modules/linear.py:9) 20",
+             f"{kernel}<module> (sklearn/__init__.py:1);_load (<frozen importlib._bootstrap>:4) 10",
+             "process 1:snakemake;solve (snakemake/dag.py:3) 10",
+             f"{kernel}EpollSelector.select (selectors.py:468) 500"]  # fmt: skip
+    table, n = profiled.shares(lines)
+    assert n == 100 and table.to_dict("list") == {
+        "where": ["tuning.tune", "imports", "Snakemake, papermill"], "share": [80, 10, 10], "gradients": [60, 0, 0],
+        "layers forward": [20, 0, 0], "the rest": [0, 10, 10]}  # fmt: skip
 
 
 def test_one_at_a_time_ends_where_many_at_once_end(classifier64, smoke):
