@@ -58,7 +58,7 @@ publish: .venv/.ready  ## copy tables and figures of PROFILE into figures/, with
 	@$(BIN)/python -m dawgen_core.app.publish $(PROFILE)
 
 bench: .venv/.ready  ## what the method's levers are worth on this machine, into figures/bench (DEVICE=cuda for a GPU)
-	@$(BIN)/python -m dawgen_core.app.bench --device $(DEVICE)
+	@$(BIN)/python -m dawgen_core.bench --device $(DEVICE)
 
 pocket-models: .venv/.ready  ## train the pocket models from seeds into runs/pocket-models (resumes; an estimated two hours on 2 cores)
 	@$(BIN)/python -m dawgen_core.pocket.pretraining

@@ -25,6 +25,7 @@ LAYERS = [  # imports point left only, that is up
     {"bilevel", "generation", "tuning"},  # steps
     {"data", "pocket", "methods", "audit", "beyond"},  # subpackages
     {"app"},
+    {"bench"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")

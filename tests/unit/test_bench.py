@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from dawgen_core import bilevel, losses, prompts, samplers, tuning
-from dawgen_core.app import bench, growth, measuring, profiled, roofline
+from dawgen_core.bench import growth, measuring, profiled, roofline, shapes, sides, tables
+from dawgen_core.data.profiles import load_profile, load_task
 
 CPU = torch.device("cpu")
 
@@ -15,11 +16,11 @@ CPU = torch.device("cpu")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-@pytest.mark.parametrize("part", bench.PARTS)
+@pytest.mark.parametrize("part", tables.PARTS)
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, CUDA])])
 def test_the_bench_runs_and_names_what_it_compares(device, part):
     """On CUDA every step, the generation and both loops run on small shapes in bfloat16."""
-    table = bench.bench(part, torch.device(device), quick=True)
+    table = tables.bench(part, torch.device(device), quick=True)
     named = {"methods": {"what", "size", "method"}, "audit": {"what", "size", "seconds"}, "start": {"of", "seconds"},
              "growth": {"grows with", "exponent"}, "stages": {"what", "core seconds"},
              "rows": {"size", "peak memory (MiB)"}, "roofline": {"what", "size", "nearer roof"}}  # fmt: skip
@@ -27,26 +28,26 @@ def test_the_bench_runs_and_names_what_it_compares(device, part):
     assert named <= set(table.columns) and not table.isna().any().any()
     numbers, signed = table.select_dtypes("number"), ["growth since the size before", "exponent"]
     assert (numbers.drop(columns=signed, errors="ignore") >= 0).all().all() and numbers.shape[1] >= 2
-    assert "random" in bench.CAPTION and "{hardware}" in bench.CAPTION
+    assert "random" in tables.CAPTION and "{hardware}" in tables.CAPTION
     assert "threads" in measuring.hardware(CPU)
 
 
 def test_plain_second_order_autograd_takes_the_same_step():
     """The bench's other side is no straw man: same meta-gradient, same gradient of Q, in float64."""
-    lm = bench.generator_of({"n_embd": 8, "n_layer": 2, "n_head": 2, "dff": 12, "n_positions": 64}, 300, CPU, torch.float64)
-    settings = bench.load_profile("smoke").generator_tuning.model_copy(update={"virtual_lr": 0.3})
-    layout = prompts.PromptLayout(bench.load_task("mrpc"), lm, settings)
+    lm = shapes.generator_of({"n_embd": 8, "n_layer": 2, "n_head": 2, "dff": 12, "n_positions": 64}, 300, CPU, torch.float64)
+    settings = load_profile("smoke").generator_tuning.model_copy(update={"virtual_lr": 0.3})
+    layout = prompts.PromptLayout(load_task("mrpc"), lm, settings)
     words = torch.randint(4, 100, (4, 9), generator=samplers.seeded(0)).tolist()
     batch = bilevel.Batch.of(layout, [[(row[:4], row[4:]) for row in words]], [[0, 0, 1, 1]])
     found = []
-    plain = [partial(bench.plain_step, reuse=reuse) for reuse in (True, False)]
+    plain = [partial(sides.plain_step, reuse=reuse) for reuse in (True, False)]
     for way in (bilevel.algorithm_1_step, *plain):
         term, optimisers = bilevel.new_loss(layout, "dawgen", 13, settings)
         term.net.double()
         q = layout.initial().double()[None].requires_grad_()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(losses, "vocabulary_logsumexp", bench.whole_logits)
-            with bench.sdpa_kernel(bench.SDPBackend.MATH):
+            patch.setattr(losses, "vocabulary_logsumexp", sides.whole_logits)
+            with sides.sdpa_kernel(sides.SDPBackend.MATH):
                 way(layout, q, [term], optimisers, batch)
         found.append([q.grad, *(p.grad for p in list(term.net.parameters())[:3])])
     for other in found[1:]:
@@ -93,7 +94,7 @@ def test_one_at_a_time_ends_where_many_at_once_end(classifier64, smoke):
     ends, made = [], tuning.predict
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning, "predict", lambda p, *a: ends.append(p[0]) or made(p, *a))
-        bench.one_at_a_time(*given)
+        sides.one_at_a_time(*given)
     for end, one in zip(ends, tuning.tune_prompts(*given, progress=False), strict=True):
         assert (end - one.last_PD).norm() <= 1e-9 * end.norm()
 

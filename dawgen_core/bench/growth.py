@@ -15,8 +15,8 @@ import torch
 
 from dawgen_core import artifacts, generation, prompts, samplers, tuning
 from dawgen_core.app import receipts
-from dawgen_core.app.measuring import seconds_in_turn
 from dawgen_core.backbones import Classifier
+from dawgen_core.bench.measuring import seconds_in_turn
 from dawgen_core.data import parts, pretrained, profiles, synthetic
 from dawgen_core.prompts import EncodedPairs
 from dawgen_core.tasks import Decode
@@ -155,7 +155,7 @@ def row_costs(sizes: tuple[int, ...], shard: int, folder: Path) -> list[dict]:
     """`write_rows` at each size, in a process of its own."""
     out = []
     for n in sizes:
-        command = [sys.executable, "-m", "dawgen_core.app.growth", str(n), str(shard), str(folder / str(n))]
+        command = [sys.executable, "-m", "dawgen_core.bench.growth", str(n), str(shard), str(folder / str(n))]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         out.append(json.loads(done.stdout.splitlines()[-1]))
     return out

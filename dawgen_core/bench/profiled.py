@@ -3,7 +3,7 @@
     pip install py-spy
     py-spy record --subprocesses --rate 25 --format raw --output run.raw -- \\
         python -m dawgen_core.app.reproduce pocket --cores 2 --kernel python3 --runs-dir /tmp/profiled
-    python -m dawgen_core.app.profiled run.raw
+    python -m dawgen_core.bench.profiled run.raw
 
 A sample belongs to the first function of the package below its notebook's cell; threads that wait are left out.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from dawgen_core.app.measuring import hardware
 from dawgen_core.audit.figures import save_table
+from dawgen_core.bench.measuring import hardware
 from dawgen_core.params import ROOT
 
 WAITS = ("select (selectors.py", "_watch_pipe_fd (", "ParentPollerUnix.run (", "wait (threading.py", "device (zmq/")

@@ -6,8 +6,8 @@ from functools import partial
 
 import torch
 
-from dawgen_core.app.measuring import peak_mib, seconds_in_turn
 from dawgen_core.backbones import Classifier
+from dawgen_core.bench.measuring import peak_mib, seconds_in_turn
 from dawgen_core.data.profiles import load_profile, load_task
 from dawgen_core.data.rows import TaskRows
 from dawgen_core.methods import fine_tuning, lora

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dawgen_core import bilevel, generation, prompts, samplers, tuning
-from dawgen_core.app.measuring import seconds_in_turn
-from dawgen_core.app.shapes import classifier_of, generator_of, named, never_ends
+from dawgen_core.bench.measuring import seconds_in_turn
+from dawgen_core.bench.shapes import classifier_of, generator_of, named, never_ends
 from dawgen_core.data.profiles import load_profile, load_task
 
 

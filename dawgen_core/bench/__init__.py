@@ -1,0 +1,1 @@
+"""What the method's levers are worth, what a run costs and how near it comes to the hardware: `make bench`."""
