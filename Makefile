@@ -4,6 +4,7 @@ CORES   ?= 2
 KERNEL  ?= python3
 ON      ?= local
 DEVICE  ?= cpu
+SURVIVE ?= tests/survive
 PYTHON  ?= python3
 BIN     := .venv/bin
 RUN     := $(BIN)/python -m dawgen_core.app.reproduce
@@ -44,7 +45,7 @@ test-cluster: .venv/.ready  ## the smoke profile on a Slurm cluster of two nodes
 	@$(BIN)/python -m pytest -q tests/cluster -m cluster
 
 test-survive: .venv/.ready  ## kills, starves and damages whole runs; DAWGEN_KILLS says how many kills
-	@$(BIN)/python -m pytest -q tests/survive -m survive
+	@$(BIN)/python -m pytest -q $(SURVIVE) -m survive
 
 lab: .venv/.ready  ## JupyterLab on the right kernel, at the tour
 	@$(BIN)/jupyter lab notebooks/00_tour.ipynb

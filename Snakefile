@@ -47,6 +47,11 @@ def rows(task):
     return named(row_files(profiles.load_task(task), study))
 
 
+# Models of local folders.
+FOLDERS = [params.ROOT / model.model for model in (study.classifier, study.generator)]
+WEIGHTS = named(path for folder in FOLDERS if folder.is_dir() for path in sorted(folder.glob("[!.]*.*")) if path.suffix != ".md")
+
+
 def parts(w):
     """What a job works on: its part of the tasks and seeds, as its notebook's parameters; none: all."""
     if "part" in w.keys():
@@ -56,7 +61,7 @@ def parts(w):
 
 def given(w):
     """What a notebook is given, as one line of YAML."""
-    return json.dumps({"profile": PROFILE, **parts(w), **({} if RUNS_DIR == "runs" else {"runs_dir": RUNS_DIR})})
+    return json.dumps({"profile": PROFILE, **parts(w), **({} if RUNS_DIR == "runs" else {"runs_dir": RUNS_DIR})}, ensure_ascii=False)
 
 
 def size(rule):
@@ -76,11 +81,18 @@ def size(rule):
 
 # A job that may use a GPU has one to itself: of those that there are here, or the one that Slurm gave it.
 LEASE = "python -m dawgen_core.app.lease " if study.compute.device != "cpu" else ""
+# What was edited while a job was at work would be older than its output, and seen by nobody: such a job fails, and begins anew.
+BEGIN = "touch {log:q}.begun; "
+END = (
+    "edited=$(find {input:q} -newer {log:q}.begun -print); rm {log:q}.begun; "
+    '[ -z "$edited" ] || {{ echo "expected inputs that stay as they were while a job is at work, found edited: $edited; '
+    'run the same command again" >&2; exit 1; }}; '
+)
 # papermill writes a .running copy that takes the output's name when it has run to its end.
 PAPERMILL = (
-    "papermill {input[0]} {output.notebook}.running.ipynb -k {KERNEL:q} -y {params.values:q} --no-progress-bar > {log} 2>&1"
-    " || {{ tail -n 30 {log} >&2; echo 'executed so far: {output.notebook}.running.ipynb' >&2; exit 1; }}; "
-    "mv {output.notebook}.running.ipynb {output.notebook}"
+    "papermill {input[0]:q} {output.notebook:q}.running.ipynb -k {KERNEL:q} -y {params.values:q} --no-progress-bar > {log:q} 2>&1"
+    " || {{ tail -n 30 {log:q} >&2; echo executed so far: {output.notebook:q}.running.ipynb >&2; exit 1; }}; "
+    + END + "mv {output.notebook:q}.running.ipynb {output.notebook:q}"
 )
 
 
@@ -100,6 +112,7 @@ rule generator_tuning:
     priority: 2
     input:
         code("01_generator_tuning"),
+        WEIGHTS,
         lambda w: settings(w.task),
         lambda w: rows(w.task),
     output:
@@ -113,7 +126,7 @@ rule generator_tuning:
     params:
         values=given,
     shell:
-        LEASE + PAPERMILL
+        BEGIN + LEASE + PAPERMILL
 
 
 # Where a profile splits a label's rows into shards, these are jobs of bounded size; 02 finds what they wrote.
@@ -127,6 +140,7 @@ rule shard:
     priority: 2
     input:
         code("02_generation"),
+        WEIGHTS,
         lambda w: settings(w.task),
         lambda w: rows(w.task),
         f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
@@ -143,14 +157,16 @@ rule shard:
     params:
         seeds=lambda w: GROUPS[w.group],
     shell:
-        LEASE + "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
-        " --shard {wildcards.number} --runs-dir {RUNS_DIR:q} --out {output} > {log} 2>&1 || {{ tail -n 30 {log} >&2; exit 1; }}"
+        BEGIN + LEASE + "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
+        " --shard {wildcards.number} --runs-dir {RUNS_DIR:q} --out {output:q}.running > {log:q} 2>&1"
+        " || {{ tail -n 30 {log:q} >&2; exit 1; }}; " + END + "mv {output:q}.running {output:q}"
 
 
 rule generation:
     priority: 2
     input:
         code("02_generation"),
+        WEIGHTS,
         lambda w: settings(w.task),
         lambda w: rows(w.task),
         f"{RUN}/{{task}}/01_generator_tuning.seeds-{{group}}.json",
@@ -166,12 +182,13 @@ rule generation:
     params:
         values=given,
     shell:
-        LEASE + PAPERMILL
+        BEGIN + LEASE + PAPERMILL
 
 
 rule data_analysis:
     input:
         code("03_data_analysis"),
+        WEIGHTS,
         settings(*study.tasks),
         each("02_generation"),
     output:
@@ -184,12 +201,13 @@ rule data_analysis:
     params:
         values=given,
     shell:
-        LEASE + PAPERMILL
+        BEGIN + LEASE + PAPERMILL
 
 
 rule prompt_tuning:
     input:
         code("04_prompt_tuning"),
+        WEIGHTS,
         lambda w: settings(w.task, *SOURCE_OF.get(w.task, [])),
         lambda w: [path for task in (w.task, *SOURCE_OF.get(w.task, [])) for path in rows(task)],
         f"{RUN}/{{task}}/02_generation.seeds-{{group}}.json",
@@ -204,7 +222,7 @@ rule prompt_tuning:
     params:
         values=given,
     shell:
-        LEASE + PAPERMILL
+        BEGIN + LEASE + PAPERMILL
 
 
 rule tables:
@@ -224,14 +242,15 @@ rule tables:
     params:
         values=given,
     shell:
-        PAPERMILL
+        BEGIN + PAPERMILL
 
 
 # The sweeps: every (task, group of seeds) by itself, then all of them once more, which finds everything done and draws.
 if SWEEPS:
     PARTS = {f"{task}.seeds-{name}": {"tasks": [task], "seeds": [s for s in group if s in SWEEPS.seeds]}
              for task in SWEEPS.tasks for name, group in GROUPS.items() if set(group) & set(SWEEPS.seeds)}
-    SWEPT = [*code("06_beyond"), *settings(*SWEEPS.tasks), str(sweeps.path_of(study.profile))]
+    SWEPT = [*code("06_beyond"), *settings(*SWEEPS.tasks), *named([sweeps.path_of(study.profile)]), *WEIGHTS]
+    SWEPT += [path for task in SWEEPS.tasks for path in rows(task)]
 
     rule sweep:
         input:
@@ -248,7 +267,7 @@ if SWEEPS:
         params:
             values=given,
         shell:
-            LEASE + PAPERMILL
+            BEGIN + LEASE + PAPERMILL
 
     rule beyond:
         input:
@@ -264,4 +283,4 @@ if SWEEPS:
         params:
             values=given,
         shell:
-            LEASE + PAPERMILL
+            BEGIN + LEASE + PAPERMILL

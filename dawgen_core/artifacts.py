@@ -24,7 +24,7 @@ NOTEBOOKS = {
     "condition": "04_prompt_tuning", "audit": "03_data_analysis", "tables": "05_tables", "variant": "06_beyond",
 }  # fmt: skip
 NO_GENERATOR = "none"
-RESULT = {"kind": str, "inputs": dict, "metrics": dict, "outputs": dict}  # what a result.json holds
+RESULT = {"kind": str, "inputs": dict, "metrics": dict, "outputs": dict, "digest": str}  # what a result.json holds
 
 
 class ArtifactError(RuntimeError):
@@ -68,7 +68,7 @@ class Runs:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place on success, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.part")  # nodes of a cluster share folders
     try:
         yield part
         with open(part, "rb+") as handle:
@@ -158,9 +158,9 @@ def verified(folder: Path, kind: str, expected: dict | None = None) -> dict:
             raise ArtifactError(f"{folder}: expected a result made with the present {key}, found a stale one "
                                 f"({_difference(value, found)}); run notebook {made_by} again")  # fmt: skip
     there = {path.name: digest(path) for path in folder.iterdir() if path.is_file()}  # names alone: no path leads out of it
-    there["result.json"] = digest_of({key: result[key] for key in RESULT})
-    for name, wanted in (result["outputs"] | {"result.json": result.get("digest", there["result.json"])}).items():
-        if there.get(name) != wanted:  # an older result has no digest of its own
+    there["result.json"] = digest_of({key: result[key] for key in RESULT if key != "digest"})
+    for name, wanted in (result["outputs"] | {"result.json": result["digest"]}).items():
+        if there.get(name) != wanted:
             found = "a file with another digest (truncated or edited)" if name in there else "none"
             raise ArtifactError(f"expected {folder / name} as its result.json describes it, found {found}; delete {folder} "
                                 f"and run notebook {made_by} again")  # fmt: skip

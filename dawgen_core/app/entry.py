@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from dawgen_core.app import imports, lease
 from dawgen_core.data.profiles import brief, profile_path, read_yaml
 from dawgen_core.params import ParamsError, Profile
 
@@ -73,8 +74,11 @@ def check_parameters(cells_run: list[str]) -> None:
     name: papermill writes both into a cell as they are.
 
     cells_run is IPython's `In`: the sources of the cells run so far. Run by hand, nothing was injected: no check.
-    From here on the notebook's tables show texts as texts: pandas would take them for HTML.
+    From here on the notebook's tables show texts as texts: pandas would take them for HTML. It also keeps the digests of the
+    package's code as it is now, and its GPU, where a job leased one.
     """
+    imports.remember()
+    lease.keep()
     pd.set_option("styler.format.escape", "html")
     injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
     if not injected:

@@ -135,12 +135,13 @@ def made_before(plan: Proposal, again: bool = False) -> bool:
 def set_up(plan: Proposal, again: bool = False) -> None:
     """Writes the run folder, whole or not at all; one that was made from the same pairs and options stays as it is.
 
-    Errors: as of `made_before`; TaskError."""
+    Errors: as of `made_before`; TaskError; BusyError where the other run is at work."""
     folder = plan.folder
     if made_before(plan, again):
         return
     if (folder / "fit.json").is_file():
-        shutil.rmtree(folder)
+        with reproduce.alone(folder, patience=0):
+            shutil.rmtree(folder)
     draft = folder.with_name(f".{folder.name}.draft")
     if draft.is_symlink():
         raise ParamsError(f"expected nothing or a folder at {draft}, found a link; remove it")

@@ -52,11 +52,34 @@ def _closure(module: str) -> frozenset[str]:
 
 
 def files_behind(path: Path) -> list[Path]:
-    """The dawgen_core files that a notebook or script imports, directly or not, sorted, package files included."""
+    """The dawgen_core files that a notebook or script imports, directly or not, sorted, package files and their data too."""
     source = notebook_code(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
     modules = set().union(*(_closure(name) for name in imported_modules(source)), set())
     parents = {name.rpartition(".")[0] for name in modules if "." in name}
-    return sorted({PACKAGE / "__init__.py"} | {_file(name) for name in modules | parents})
+    files = {PACKAGE / "__init__.py"} | {_file(name) for name in modules | parents}
+    return sorted(files.union(*map(_data_of, files)))
+
+
+@cache
+def _data_of(module: Path) -> frozenset[Path]:
+    """Files beside a module that it reads: they bear its name, or it says theirs."""
+    beside = [path for path in module.parent.iterdir() if path.is_file() and path.suffix not in (".py", ".md")]
+    source = module.read_text(encoding="utf-8")
+    return frozenset(path for path in beside if path.stem == module.stem or path.name in source)
+
+
+@cache
+def _known(path: Path) -> str:
+    """Its digest when this process first asked: the code in memory stays what it was, whatever becomes of the file."""
+    return digest(path)
+
+
+def remember() -> None:
+    """Reads the digests of all package files now, before their code is imported: an edit while a notebook is at work is no
+    input of what it makes."""
+    for path in PACKAGE.rglob("*.py"):
+        for file in (path, *_data_of(path)):
+            _known(file)
 
 
 def code_digest(notebook: str) -> str:
@@ -72,4 +95,4 @@ def code_digest(notebook: str) -> str:
 def modules_digest(*modules: str) -> str:
     """Digest of package modules (dotted, without the package's name) and of all that they import."""
     files = {_file(name) for module in modules for name in _closure(module)}
-    return digest_of({str(p.relative_to(ROOT)): digest(p) for p in files})
+    return digest_of({str(p.relative_to(ROOT)): _known(p) for p in files.union(*map(_data_of, files))})

@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from dawgen_core import artifacts
+from dawgen_core.app import reproduce
 from dawgen_core.app.provenance import receipt_of
 from dawgen_core.artifacts import ArtifactError
 from dawgen_core.data import parts
@@ -41,11 +40,11 @@ def damaged(run: Path) -> dict[Path, str]:
 def mend(run: Path) -> list[str]:
     """Removes what is damaged, and the indexes of the jobs that made it; a sentence for each.
 
-    Errors: filelock.Timeout while a run of the profile is at work; ArtifactError where a link stands for a folder."""
+    Errors: BusyError while a run of the profile is at work; ArtifactError where a link stands for a folder."""
     said = []
     if not run.is_dir():
         return said
-    with FileLock(run / ".lock", timeout=0):
+    with reproduce.alone(run):
         for path, wrong in damaged(run).items():
             if path.is_dir():
                 artifacts.begin(path)

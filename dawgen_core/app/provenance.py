@@ -10,6 +10,7 @@ import pandas as pd
 
 from dawgen_core import artifacts, params
 from dawgen_core.artifacts import ArtifactError
+from dawgen_core.data import profiles
 
 OPTIONAL = dict.fromkeys(("seconds", "share", "stack", "peak_memory_mib"), int | float) | {"commit": str}
 
@@ -68,7 +69,7 @@ def stale(profile: str, runs_dir: str = "runs", targets: tuple[str, ...] = ()) -
 
     Errors: RuntimeError when the dry run fails."""
     command = [sys.executable, "-m", "snakemake", *targets, "-n", "--nolock", "--rerun-incomplete", "--cores", "1",
-               "--config", f"profile={profile}", f"runs_dir={runs_dir}"]  # fmt: skip
+               "--config", f"profile={profiles.as_asked(profile)}", f"runs_dir={runs_dir}"]  # fmt: skip
     done = subprocess.run(command, cwd=params.ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the workflow's dry run failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")

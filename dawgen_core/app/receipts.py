@@ -27,7 +27,7 @@ class Receipt:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale / 1024
         return {
             "seconds": round(time.perf_counter() - self.started, 3), "peak_memory_mib": round(peak, 1),
-            "device": self.device, "commit": commit(), "python": platform.python_version(),
+            "device": self.device, "commit": commit(), "python": platform.python_version(), **_versions(),
             "machine": platform.machine(), "cores": os.cpu_count(), **more,
         }  # fmt: skip
 
@@ -39,8 +39,11 @@ def device_name(device: torch.device) -> str:
 
 def surroundings(device: str) -> dict[str, str]:
     """Versions, device and commit, for the first cells of a notebook."""
-    names = ("torch", "transformers", "peft", "datasets")
-    return {"python": platform.python_version(), **{n: version(n) for n in names}, "device": device, "commit": commit()}
+    return {"python": platform.python_version(), **_versions(), "device": device, "commit": commit()}
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "peft", "datasets")}
 
 
 def commit() -> str:

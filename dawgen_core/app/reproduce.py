@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,6 +29,24 @@ class StoppedError(RuntimeError):
     """A notebook stopped; what it had finished is kept."""
 
 
+class BusyError(ValueError):
+    """Another run of the profile is at work, or its processes are."""
+
+
+@contextmanager
+def alone(run: Path, patience: float = stopping.PATIENCE) -> Iterator[None]:
+    """Inside, the run in this folder is this process's own. Errors: BusyError where it is another's, or where a process of
+    an earlier one is left after `patience` seconds."""
+    try:
+        with FileLock(run / ".lock", timeout=0, fallback_to_soft=False):
+            if left := stopping.left_over(run, patience):
+                raise BusyError(f"expected no process of an earlier run, found {', '.join(map(str, left))} at work in "
+                                f"{run}; wait until they are done, or end them (kill)")  # fmt: skip
+            yield
+    except Timeout:
+        raise BusyError(f"expected no other run of this profile, found one at work in {run}") from None
+
+
 def workflow(
     profile_name: str, cores: int, kernel: str, more: list[str], runs_dir: str | Path = "runs", on: str = HERE
 ) -> int:  # fmt: skip
@@ -39,25 +59,25 @@ def workflow(
         raise params.ParamsError(f"--kernel: expected the name of a Jupyter kernel, such as python3, found {kernel!r:.200}")
     run = Runs.of(profile, str(runs_dir)).root
     run.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "snakemake", *more, "--workflow-profile", str(options),
-               *([] if _remote(options) else ["--cores", str(cores)]),
-               "--config", f"profile={profile_name}", f"kernel={kernel}", f"runs_dir={runs_dir}"]  # fmt: skip
+    place = grouped(profile) if _remote(options) else ["--cores", str(cores)]
+    command = [sys.executable, "-m", "snakemake", *more, "--workflow-profile", str(options), *place, "--config",
+               f"profile={profiles.as_asked(profile_name)}", f"kernel={kernel}", f"runs_dir={runs_dir}"]  # fmt: skip
     # glibc hands large blocks back to the system and asks for them again, pass after pass: that alone cost about 8 %
     keeping = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    try:
-        with FileLock(run / ".lock", timeout=0):
-            if left := stopping.left_over(run):
-                sys.exit(f"profile {profile_name}: expected no process of an earlier run, found {', '.join(map(str, left))} "
-                         f"at work in {run}; wait until they are done, or end them (kill)")  # fmt: skip
-            environment = {**keeping, **os.environ, **stopping.environment(run), "PATH": path}
-            with stopping.together(run):
-                code = subprocess.run(command, cwd=params.ROOT, env=environment).returncode
-        if code and (full := stopping.full_disk(run)):
-            print(full, file=sys.stderr, flush=True)
-        return code
-    except Timeout:
-        sys.exit(f"profile {profile_name}: expected no other run of this profile, found one at work in {run}")
+    with alone(run):
+        environment = {**keeping, **os.environ, **stopping.environment(run), "PATH": path}
+        with stopping.together(run):
+            code = subprocess.run(command, cwd=params.ROOT, env=environment).returncode
+    if code and (full := stopping.full_disk(run)):
+        print(full, file=sys.stderr, flush=True)
+    return code
+
+
+def grouped(profile: params.Profile) -> list[str]:
+    """Snakemake's option by which short steps of the same task and seeds are one job of a cluster; shards between them are
+    jobs of their own."""
+    return [] if profile.generation.shard else ["--groups", "generator_tuning=pairs", "generation=pairs"]
 
 
 def options_of(on: str) -> Path:
@@ -117,7 +137,7 @@ if __name__ == "__main__":
     known, rest = parser.parse_known_args()
     try:
         sys.exit(reproduce(known.profile, known.cores, known.kernel, rest, known.on, known.runs_dir))
-    except (params.ParamsError, OSError) as error:
+    except (params.ParamsError, BusyError, OSError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to go on where it was")

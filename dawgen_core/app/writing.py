@@ -24,7 +24,7 @@ WRITERS = ("generation", "data.card", "data.parts", "data.pretrained", "data.row
 
 
 def code() -> str:
-    """Digest of what makes rows, as it stands now: notebook 02 and the modules that write."""
+    """Digest of what makes rows, as it stands when a job begins: notebook 02 and the modules that write."""
     own = imports.notebook_code(params.ROOT / "notebooks" / "02_generation.ipynb")
     return artifacts.digest_of([own, imports.modules_digest(*WRITERS)])
 
@@ -40,10 +40,11 @@ def firsts(rows: TaskRows, layout: prompts.PromptLayout, settings: params.Genera
 
 
 def inputs(
-    study: Profile, task: Task, runs: Runs, seed: int, kind: str, given: synthetic.Firsts | None, weights: str
-) -> dict:
+    study: Profile, task: Task, runs: Runs, seed: int, kind: str, given: synthetic.Firsts | None, weights: str,
+    code: str,
+) -> dict:  # fmt: skip
     """All that goes into the rows of one generator prompt."""
-    own = {"firsts": artifacts.digest_of(given), "weights": weights, "code": code()}
+    own = {"firsts": artifacts.digest_of(given), "weights": weights, "code": code}
     return recipes.synthetic(study, task, runs, seed, kind) | own
 
 
@@ -63,6 +64,7 @@ def write_shard(study: Profile, task: str, runs: Runs, seeds: Sequence[int], lab
     spec, settings = profiles.load_task(task), study.generation
     if label not in spec.labels:
         raise ParamsError(f"label: expected one of {spec.labels}, found {label!r}")
+    own_code = code()
     keys = [(kind, seed) for kind in study.generator_tuning.kinds for seed in seeds]
     for kind, seed in keys:
         artifacts.verified(runs.generator(task, seed, kind), "generator", recipes.generator(study, spec, runs, seed, kind))
@@ -76,7 +78,7 @@ def write_shard(study: Profile, task: str, runs: Runs, seeds: Sequence[int], lab
         spans = synthetic.shards(settings, given)
         if not 0 <= shard < len(spans):
             raise ParamsError(f"shard: expected 0 to {len(spans) - 1}, found {shard}")
-        made_from = inputs(study, spec, runs, seed, kind, given, weights)
+        made_from = inputs(study, spec, runs, seed, kind, given, weights, own_code)
         if not artifacts.done(folder, "synthetic", made_from):
             ask = asked(study, runs, layout, seed, kind, made_from)
             attempts = synthetic.shard(spec, spec.labels.index(label), ask, given, settings, *spans[shard])

@@ -24,7 +24,7 @@ def remembered(continue_from: ContinueFrom, folder: Path, inputs: dict) -> Conti
     parts = folder / FOLDER / digest_of(inputs)
     for other in (folder / FOLDER).glob("*"):
         if other != parts:
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # another shard's job may be at it
 
     def ask(label: int, attempts: Sequence[int], firsts: Sequence[str] | None) -> list[Continuation]:
         sentence, asked = 1 if firsts is None else 2, digest_of([list(attempts), firsts])

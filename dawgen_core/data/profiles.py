@@ -126,6 +126,11 @@ def profile_path(name: str) -> Path:
     return PARAMS / f"{_plain_name('profile', name, ' or the path of a .yaml file')}.yaml"
 
 
+def as_asked(name: str) -> str:
+    """The name of a profile, or the whole path of its file: the same from any folder."""
+    return str(profile_path(name).resolve()) if name.endswith(".yaml") else name
+
+
 def _plain_name(what: str, name: object, or_else: str = "") -> str:
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name)):
         raise ParamsError(f"{what}: expected a name in letters, digits, _ and -{or_else}, found {brief(name)}")

@@ -127,7 +127,7 @@ def shard(
 
     Asked block by block; the last block is as long as the acceptance rate so far asks for.
     """
-    judge, opened, made, accepted = Judge(task), set(), 0, 0
+    judge, opened, made, accepted = Judge(task), Seen(), 0, 0
     while made < len(span) and accepted < wanted:
         likely = (wanted - accepted) * (made + 1) / (accepted + 1)
         numbers = span[made : made + min(settings.block, math.ceil(likely))]
@@ -214,7 +214,7 @@ def _rows(
 
 def _opened(
     task: Task, number: int, continue_from: ContinueFrom, firsts: Firsts | None, settings: Generation, block: range,
-    used: set[str],
+    used: Seen,
 ) -> list[Attempt]:  # fmt: skip
     """The attempts of a block with their first sentences: none was used before, and generated ones pass the filters."""
     if firsts:
@@ -223,8 +223,6 @@ def _opened(
         attempts = [Attempt(i, first) for i, first in zip(block, continue_from(number, block, None), strict=True)]
     for one in attempts:
         one.reason = None if firsts else reject_reason(task, one.first, on_length=settings.on_length)
-        if not one.reason and one.first.folded in used:
+        if not one.reason and not used.add(one.first.folded):
             one.reason = "first_used"
-        if not one.reason:
-            used.add(one.first.folded)
     return attempts

@@ -73,7 +73,7 @@ class Lender:
         folder = self.runs.root / "shared" / f"seed-{seed}" / f"{name}.{what}"
         folder.mkdir(parents=True, exist_ok=True)
         started = time.perf_counter()
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
+        with FileLock(folder.with_name(f".{folder.name}.lock"), fallback_to_soft=False):
             if not artifacts.done(folder, "condition", inputs):
                 artifacts.begin(folder)
                 began = time.perf_counter()

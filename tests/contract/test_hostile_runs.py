@@ -162,14 +162,21 @@ RESULTS = {
     "inputs of another kind": json.dumps(RESULT | {"inputs": []}),
     "no metrics": json.dumps({"kind": "condition", "inputs": {}, "outputs": {}}),
     "outputs of another kind": json.dumps(RESULT | {"outputs": "x"}),
+    "no digest of its own": json.dumps(RESULT),
 }
+
+
+def closed(**more) -> str:
+    """A result.json with a digest that is its own."""
+    result = RESULT | more
+    return json.dumps(result | {"digest": artifacts.digest_of(result)})
 
 
 @pytest.fixture
 def unit(tmp_path):
     folder = Runs(tmp_path / "smoke").condition("mrpc", 13, "none", "real")
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps(RESULT))
+    (folder / "result.json").write_text(closed())
     (folder / "receipt.json").write_text(json.dumps({"seconds": 1.0}))
     return folder
 
@@ -193,7 +200,7 @@ def test_an_output_that_leads_out_of_its_folder(name, unit, unharmed):
     secret = unit.parent / "secret"
     secret.write_text("x")
     (unit / "link").symlink_to(unit.parent)
-    (unit / "result.json").write_text(json.dumps(RESULT | {"outputs": {name: artifacts.digest(secret)}}))
+    (unit / "result.json").write_text(closed(outputs={name: artifacts.digest(secret)}))
     with unharmed(), pytest.raises(ArtifactError, match="as its result.json describes it, found none"):
         artifacts.verified(unit, "condition")
 

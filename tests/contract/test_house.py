@@ -160,7 +160,7 @@ def test_every_make_target_of_the_readme_exists():
 
 
 def test_only_the_snakefile_calls_papermill():
-    assert "papermill {input[0]}" in (ROOT / "Snakefile").read_text(encoding="utf-8")
+    assert "papermill {input[0]:q}" in (ROOT / "Snakefile").read_text(encoding="utf-8")
     called = re.compile(r"(?<![\w.])papermill\s+\S+\.ipynb|import papermill|from papermill|-m papermill")
     ours = [*SOURCES, ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / "notebooks").glob("*.ipynb")]
     assert [p for p in ours if p.is_file() and called.search(p.read_text(encoding="utf-8"))] == []

@@ -1,6 +1,7 @@
 """The Snakefile itself, without a notebook: plans for a cluster, and a whole run in which a stub takes papermill's place."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dawgen_core.app import jobs, reproduce
-from dawgen_core.data.profiles import load_profile
+from dawgen_core.data.profiles import extended, load_profile, load_task
 from dawgen_core.params import ROOT, ParamsError
 
 # Writes what the notebook would: the executed copy and its index. Says when it ran, and on which device.
@@ -32,13 +33,13 @@ with open("ran.jsonl", "a") as log:
 """
 
 
-def snakemake(folder: Path, *options: str, **env: str) -> str:
+def snakemake(folder: Path, *options: str, fails: bool = False, **env: str) -> str:
     """What Snakemake prints, in a folder that has the Snakefile's neighbours."""
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run([sys.executable, "-m", "snakemake", *options], cwd=folder, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT,
                           env=os.environ | {"PATH": path, "XDG_CACHE_HOME": str(folder)} | env)  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert (done.returncode != 0) == fails, done.stdout
     return done.stdout
 
 
@@ -58,9 +59,9 @@ def checkout(tmp_path):
 def test_jobs_for_slurm_have_their_groups_and_sizes(name, tmp_path):
     for folder in ("dawgen_core", "notebooks", "params", "workflow", "Snakefile"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    asked = ["--workflow-profile", "workflow/slurm", "--quiet", "host", "--verbose", "--config", f"profile={name}"]
-    out = snakemake(tmp_path, "-n", *asked)
     study, table = load_profile(name), jobs.load()
+    asked = ["--workflow-profile", "workflow/slurm", "--quiet", "host", "--verbose", "--config", f"profile={name}"]
+    out = snakemake(tmp_path, "-n", *reproduce.grouped(study), *asked)
     grouped = re.findall(r"Group job pairs.*\n((?:\n| .*\n)+)", out)
     assert len(grouped) == len(study.tasks) * len(study.seed_groups())
     for group in grouped:
@@ -96,6 +97,45 @@ def test_jobs_share_two_devices_and_an_edited_table_makes_nothing_stale(checkout
     assert "Nothing to be done" in snakemake(checkout, "-n", *options)
     (checkout / "params" / "mine.yaml").write_text("extends: smoke\nprofile: mine\ncompute:\n  device: cpu\n")
     assert "Nothing to be done" not in snakemake(checkout, "-n", *options)
+
+
+def test_shards_are_jobs_of_their_own_on_a_cluster_too(checkout):
+    (checkout / "params" / "mine.yaml").write_text("extends: smoke\nprofile: mine\ngeneration: {shard: 5}\n")
+    study = extended("smoke", {"extends": "smoke", "profile": "mine", "generation": {"shard": 5}})
+    slurm = ["--workflow-profile", "workflow/slurm", *reproduce.grouped(study)]
+    out = snakemake(checkout, "-n", *slurm, "--config", "profile=mine")
+    counted = dict(re.findall(r"^(\w+) +(\d+)$", out, re.MULTILINE))
+    n_labels = sum(len(load_task(task).labels) for task in study.tasks)
+    assert int(counted["shard"]) == n_labels * math.ceil(study.generation.per_class / 5) and counted["generation"] == "2"
+
+
+def test_an_input_edited_while_its_job_works_fails_the_job_which_then_begins_anew(checkout):
+    stub = checkout / "bin" / "papermill"
+    editing = "if notebook == '02_generation': pathlib.Path('dawgen_core/generation.py').open('a').write('# edited\\n')\n"
+    whole = stub.read_text()
+    stub.write_text(whole + editing)
+    options = ["--workflow-profile", "workflow/local", "--cores", "2", "--config", "profile=smoke"]
+    out = snakemake(checkout, *options, fails=True, CUDA_VISIBLE_DEVICES="")
+    assert "found edited: dawgen_core/generation.py; run the same command again" in out
+    stub.write_text(whole)
+    snakemake(checkout, *options, CUDA_VISIBLE_DEVICES="")
+    ran = [json.loads(line)["notebook"] for line in (checkout / "ran.jsonl").read_text().splitlines()]
+    assert ran.count("02_generation") >= 3 and ran.count("05_tables") == 1  # one failed, or both; then both again
+    assert "Nothing to be done" in snakemake(checkout, "-n", *options)
+
+
+def test_models_of_a_folder_and_rows_of_sweeps_are_inputs(checkout):
+    """What a job would be done again for; the tables read results alone."""
+    weights, page = "dawgen_core/pocket/weights/pocket-t5/model.safetensors", "dawgen_core/audit/page.html"
+    read_by: dict[str, set[str]] = {}
+    for profile in ("pocket", "smoke"):
+        out = snakemake(checkout, "-n", "--forceall", "--config", f"profile={profile}")
+        for rule, inputs in re.findall(r"^rule (\w+):\n    input: (.*)$", out, re.MULTILINE):
+            for path in inputs.split(", "):
+                read_by.setdefault(path, set()).add(rule)
+    assert read_by[weights] == {"generator_tuning", "generation", "data_analysis", "prompt_tuning"}
+    assert {"data_analysis"} <= read_by[page] and "dawgen_core/audit/limits.csv" in read_by
+    assert {"sweep", "beyond", "prompt_tuning"} <= read_by["params/embedded/mrpc/train.jsonl"]
 
 
 def test_where_jobs_run_is_a_folder_with_options(tmp_path):

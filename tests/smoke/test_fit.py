@@ -28,7 +28,8 @@ def fitted(path: Path, folder: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The made-up pairs of the smoke profile as a user's CSV, and a run folder made from them."""
-    folder = tmp_path_factory.mktemp("own")
+    folder = tmp_path_factory.mktemp("own") / "my runs \N{GRINNING FACE}"  # a path as people have them
+    folder.mkdir()
     rows = pd.DataFrame(files.records(ROOT / "params" / "embedded" / "mrpc" / "train.jsonl")).iloc[::-1]
     rows = rows.rename(columns={"sentence1": "left", "sentence2": "right", "label": "verdict"})
     rows.to_csv(folder / "pairs.csv", index=False)
@@ -122,7 +123,7 @@ def test_why_of_an_interrupted_run_names_what_is_to_do_again(run, capsys):
     """Snakemake marks the output of a job that was stopped, in the checkout's own folder."""
     index = run / "own_run" / "04_prompt_tuning.seeds-13.json"
     marks = ROOT / ".snakemake" / "incomplete"
-    mark = marks / base64.b64encode(str(index).encode()).decode()
+    mark = marks / base64.urlsafe_b64encode(str(index).encode()).decode()
     marks.mkdir(parents=True, exist_ok=True)
     mark.touch()
     try:

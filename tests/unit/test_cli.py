@@ -331,7 +331,7 @@ def test_an_interruption_is_130(tmp_path, run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "audit", interrupted)
-    assert run(write(made(), tmp_path / "a.csv")) == (130, "", "interrupted; the same command goes on where it was\n")
+    assert run(write(made(), tmp_path / "a.csv")) == (130, "", "interrupted; nothing was written\n")
 
 
 def test_two_rows_without_a_common_word_are_audited(tmp_path, capsys):

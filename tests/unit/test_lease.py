@@ -24,8 +24,8 @@ def leased(tmp_path):
     """Starts a leased command that says its device and stays until its input ends; all are killed afterwards."""
     started, bare = [], {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
 
-    def start(**env):
-        command = [sys.executable, "-m", "dawgen_core.app.lease", sys.executable, "-c", SAY_AND_STAY]
+    def start(script=SAY_AND_STAY, **env):
+        command = [sys.executable, "-m", "dawgen_core.app.lease", sys.executable, "-c", script]
         env = bare | {"TMPDIR": str(tmp_path)} | env
         started.append(subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True))  # fmt: skip
@@ -54,8 +54,8 @@ def test_the_pool_is_what_there_is_or_what_was_chosen(tmp_path, monkeypatch):
     assert lease.pool({}, tmp_path / "none") == []
     assert lease.pool({"CUDA_VISIBLE_DEVICES": "3, GPU-5d"}, dev) == ["3", "GPU-5d"]
     assert lease.pool({"CUDA_VISIBLE_DEVICES": "1", "SLURM_JOB_ID": "7"}, dev) == ["1"]
-    for nothing in ({"CUDA_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "-1"}, {"SLURM_JOB_ID": "7"}):
-        assert lease.pool(nothing, dev) == []
+    assert lease.pool({"SLURM_JOB_ID": "7"}, dev) == []
+    assert [lease.pool({"CUDA_VISIBLE_DEVICES": text}, dev) for text in ("", "-1", "-1,1", "0,-1,1")] == [[], [], [], ["0"]]
 
 
 def test_devices_without_files_are_counted_by_the_drivers_tool(tmp_path, monkeypatch):
@@ -78,6 +78,35 @@ def test_two_jobs_have_two_devices_a_third_waits_and_a_killed_one_gives_its_own_
     assert said(third) == "6" and first.poll() is None
     first.communicate("")  # its end is as good
     assert said(leased(**chosen)) == "4"
+
+
+KERNEL = """\
+import subprocess, sys, time
+kept = "from dawgen_core.app import lease; lease.keep(); print('kept', flush=True); import sys; sys.stdin.read()"
+child = subprocess.Popen([sys.executable, "-c", kept], start_new_session=True, close_fds=True)
+time.sleep(600)
+"""
+
+
+def test_a_kernel_that_outlives_its_papermill_keeps_the_device_until_it_ends(leased, tmp_path):
+    """It inherits no descriptor, and a session of its own, as Jupyter starts it."""
+    first = leased(KERNEL, CUDA_VISIBLE_DEVICES="0")
+    assert said(first) == "kept"
+    first.kill()
+    second = leased(CUDA_VISIBLE_DEVICES="0")
+    assert "waiting" in waiting(second)
+    first.stdin.close()  # the child ends
+    first.stdin = None
+    assert said(second) == "0"
+
+
+def test_a_lock_file_that_was_cleaned_away_is_no_lock(leased, tmp_path):
+    first = leased(CUDA_VISIBLE_DEVICES="0")
+    assert said(first) == "0"
+    (file,) = (path for path in tmp_path.glob("dawgen-gpus-*/0"))
+    file.unlink()
+    second = leased(CUDA_VISIBLE_DEVICES="0")  # nobody can know of the first any more: but one has the new file alone
+    assert said(second) == "0" and "waiting" in waiting(leased(CUDA_VISIBLE_DEVICES="0"))
 
 
 def test_one_device_is_not_shared_between_two_runs_of_a_user(leased):

@@ -1,12 +1,14 @@
 """Somebody's own pairs: what is refused and how it is said, the split, the proposed texts."""
 
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
-from dawgen_core.app import fit, fit_report, fit_told
+from dawgen_core.app import fit, fit_report, fit_told, reproduce
 from dawgen_core.data import own, pretrained, profiles
 from dawgen_core.params import ROOT
 from dawgen_core.tasks import TaskError
@@ -202,6 +204,21 @@ def test_a_run_named_like_a_known_task_leaves_that_as_it_is(pairs, tmp_path):
     (tmp_path / "mrpc" / "tasks" / "own_mrpc.yaml").rename(tmp_path / "mrpc" / "tasks" / "mrpc.yaml")
     with pytest.raises(ValueError, match="expected a task of a name of its own, found one that params/tasks has"):
         profiles.load_profile(str(tmp_path / "mrpc" / "mrpc.yaml"))
+
+
+def test_a_run_at_work_is_not_started_over(pairs, tmp_path):
+    first, other = (fit.proposed(pairs, TEXT, "y", profile="smoke", out=tmp_path / "mine", seed=seed) for seed in (13, 14))
+    fit.set_up(first)
+    with FileLock(tmp_path / "mine" / ".lock"), pytest.raises(reproduce.BusyError, match="found one at work in .*mine"):
+        fit.set_up(other, again=True)
+    assert (tmp_path / "mine" / "rows").is_dir()
+    fit.set_up(other, again=True)
+    assert json.loads((tmp_path / "mine" / "fit.json").read_text())["options"]["seed"] == 14
+
+
+def test_a_profile_by_its_path_is_the_same_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert profiles.as_asked("mine.yaml") == str(tmp_path / "mine.yaml") and profiles.as_asked("smoke") == "smoke"
 
 
 def test_how_long_is_said_in_proportion_to_what_a_published_run_took(pairs):

@@ -59,8 +59,8 @@ def test_what_ends_well_ends_nothing_else(marked, tmp_path):
 
 
 def test_a_run_is_refused_while_an_earlier_one_has_processes(marked, tmp_path, monkeypatch):
-    monkeypatch.setattr(stopping, "left_over", lambda run: [4, 17])
-    with pytest.raises(SystemExit, match="expected no process of an earlier run, found 4, 17 at work in .*smoke; wait"):
+    monkeypatch.setattr(stopping, "left_over", lambda run, patience: [4, 17])
+    with pytest.raises(reproduce.BusyError, match="no process of an earlier run, found 4, 17 at work in .*smoke; wait"):
         reproduce.workflow("smoke", 1, "python3", [], tmp_path)
 
 
