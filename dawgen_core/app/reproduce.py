@@ -5,6 +5,7 @@ to unlock; Snakemake's own lock files would stay behind.
 """
 
 import argparse
+import errno
 import os
 import re
 import subprocess
@@ -30,7 +31,7 @@ class StoppedError(RuntimeError):
 
 
 class BusyError(ValueError):
-    """Another run of the profile is at work, or its processes are."""
+    """Another run of the profile is at work, or its processes are; or nobody can tell, on a file system without locks."""
 
 
 @contextmanager
@@ -45,6 +46,11 @@ def alone(run: Path, patience: float = stopping.PATIENCE) -> Iterator[None]:
             yield
     except Timeout:
         raise BusyError(f"expected no other run of this profile, found one at work in {run}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        raise BusyError(f"{run}: expected a file system with locks (flock), found one without: mount Lustre with -o flock, "
+                        "or choose another folder") from error  # fmt: skip
 
 
 def workflow(

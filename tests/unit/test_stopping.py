@@ -1,5 +1,7 @@
 """A run's processes are found by their mark, end with it, and keep another run out; a full disk is said."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -61,6 +63,15 @@ def test_what_ends_well_ends_nothing_else(marked, tmp_path):
 def test_a_run_is_refused_while_an_earlier_one_has_processes(marked, tmp_path, monkeypatch):
     monkeypatch.setattr(stopping, "left_over", lambda run, patience: [4, 17])
     with pytest.raises(reproduce.BusyError, match="no process of an earlier run, found 4, 17 at work in .*smoke; wait"):
+        reproduce.workflow("smoke", 1, "python3", [], tmp_path)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(reproduce.BusyError, match="expected a file system with locks .*mount Lustre with -o flock"):
         reproduce.workflow("smoke", 1, "python3", [], tmp_path)
 
 
