@@ -81,18 +81,11 @@ def size(rule):
 
 # A job that may use a GPU has one to itself: of those that there are here, or the one that Slurm gave it.
 LEASE = "python -m dawgen_core.app.lease " if study.compute.device != "cpu" else ""
-# What was edited while a job was at work would be older than its output, and seen by nobody: such a job fails, and begins anew.
-BEGIN = "touch {log:q}.begun; "
-END = (
-    "edited=$(find {input:q} -newer {log:q}.begun -print); rm {log:q}.begun; "
-    '[ -z "$edited" ] || {{ echo "expected inputs that stay as they were while a job is at work, found edited: $edited; '
-    'run the same command again" >&2; exit 1; }}; '
-)
 # papermill writes a .running copy that takes the output's name when it has run to its end.
 PAPERMILL = (
     "papermill {input[0]:q} {output.notebook:q}.running.ipynb -k {KERNEL:q} -y {params.values:q} --no-progress-bar > {log:q} 2>&1"
     " || {{ tail -n 30 {log:q} >&2; echo executed so far: {output.notebook:q}.running.ipynb >&2; exit 1; }}; "
-    + END + "mv {output.notebook:q}.running.ipynb {output.notebook:q}"
+    "mv {output.notebook:q}.running.ipynb {output.notebook:q}"
 )
 
 
@@ -126,7 +119,7 @@ rule generator_tuning:
     params:
         values=given,
     shell:
-        BEGIN + LEASE + PAPERMILL
+        LEASE + PAPERMILL
 
 
 # Where a profile splits a label's rows into shards, these are jobs of bounded size; 02 finds what they wrote.
@@ -157,9 +150,9 @@ rule shard:
     params:
         seeds=lambda w: GROUPS[w.group],
     shell:
-        BEGIN + LEASE + "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
+        LEASE + "python -m dawgen_core.app.writing {PROFILE:q} {wildcards.task} --seeds {params.seeds} --label {wildcards.label:q}"
         " --shard {wildcards.number} --runs-dir {RUNS_DIR:q} --out {output:q}.running > {log:q} 2>&1"
-        " || {{ tail -n 30 {log:q} >&2; exit 1; }}; " + END + "mv {output:q}.running {output:q}"
+        " || {{ tail -n 30 {log:q} >&2; exit 1; }}; mv {output:q}.running {output:q}"
 
 
 rule generation:
@@ -182,7 +175,7 @@ rule generation:
     params:
         values=given,
     shell:
-        BEGIN + LEASE + PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule data_analysis:
@@ -201,7 +194,7 @@ rule data_analysis:
     params:
         values=given,
     shell:
-        BEGIN + LEASE + PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule prompt_tuning:
@@ -222,7 +215,7 @@ rule prompt_tuning:
     params:
         values=given,
     shell:
-        BEGIN + LEASE + PAPERMILL
+        LEASE + PAPERMILL
 
 
 rule tables:
@@ -242,7 +235,7 @@ rule tables:
     params:
         values=given,
     shell:
-        BEGIN + PAPERMILL
+        PAPERMILL
 
 
 # The sweeps: every (task, group of seeds) by itself, then all of them once more, which finds everything done and draws.
@@ -267,7 +260,7 @@ if SWEEPS:
         params:
             values=given,
         shell:
-            BEGIN + LEASE + PAPERMILL
+            LEASE + PAPERMILL
 
     rule beyond:
         input:
@@ -283,4 +276,4 @@ if SWEEPS:
         params:
             values=given,
         shell:
-            BEGIN + LEASE + PAPERMILL
+            LEASE + PAPERMILL

@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import yaml
 
 from dawgen_core.app import imports, lease
-from dawgen_core.data.profiles import brief, profile_path, read_yaml
-from dawgen_core.params import ParamsError, Profile
+from dawgen_core.data.profiles import brief, load_profile, load_task, profile_path, read_yaml, task_path
+from dawgen_core.data.rows import row_files
+from dawgen_core.params import ROOT, ParamsError, Profile
 
 MARKS = ("established", "inferred", "ours")
+BEGUN = psutil.Process().create_time()
 LONGEST = 10_000  # characters of a list of seeds that is given as text
 
 
@@ -77,10 +80,12 @@ def check_parameters(cells_run: list[str]) -> None:
     From here on the notebook's tables show texts as texts: pandas would take them for HTML. It also keeps the digests of the
     package's code as it is now, and its GPU, where a job leased one.
     """
+    global _by_papermill
     imports.remember()
     lease.keep()
     pd.set_option("styler.format.escape", "html")
     injected = [i for i, source in enumerate(cells_run) if source.startswith("# Parameters\n")]
+    _by_papermill = bool(injected)
     if not injected:
         return
     declared = {
@@ -93,3 +98,19 @@ def check_parameters(cells_run: list[str]) -> None:
     given = {ast.unparse(part) for node in tree.body for part in (node.targets if isinstance(node, ast.Assign) else [node])}
     if unknown := sorted(given - declared):
         raise ParamsError(f"parameters: expected {', '.join(sorted(declared))}; found unknown {', '.join(unknown):.200}")
+
+
+_by_papermill = False
+
+
+def unedited(notebook: str, profile: str, tasks: list[str]) -> None:
+    """Stops a job before it says what it made, where a file that it reads was edited since it began: the workflow takes a
+    job's output for newer than all that it read. By hand nothing is checked. Errors: ParamsError."""
+    if not _by_papermill:
+        return
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    rows = [file for task in tasks for file in row_files(load_task(task), load_profile(profile))]
+    files = [path, *imports.files_behind(path), *profile_files(profile), *map(task_path, tasks), *rows]
+    if edited := sorted(str(file) for file in files if file.stat().st_mtime > BEGUN):
+        raise ParamsError(f"expected files that stay as they were while a job reads them, found edited: "
+                          f"{', '.join(edited):.1000}; run the same command again")  # fmt: skip

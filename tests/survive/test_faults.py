@@ -86,7 +86,8 @@ def test_too_little_memory_fails_a_job_and_loses_nothing(study, wanted, mib):
     assert started.process.wait(180) == 1
     said = started.said()
     assert f"{study.run}/logs/01_generator_tuning.mrpc.seeds-13.log" in said
-    assert any(word in said for word in ("MemoryError", "allocate memory", "failed to map segment", "Kernel died")), said
+    assert any(word in said for word in ("MemoryError", "allocate memory", "failed to map segment", "Kernel died",
+                                    "PapermillExecutionError")), said
     study.kernel, study.environment = "python3", {}
     resumes(study, wanted)
 
