@@ -2,10 +2,10 @@
 
 import ast
 import json
+import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import yaml
 
 from dawgen_core.app import imports, lease
@@ -14,7 +14,7 @@ from dawgen_core.data.rows import row_files
 from dawgen_core.params import ROOT, ParamsError, Profile
 
 MARKS = ("established", "inferred", "ours")
-BEGUN = psutil.Process().create_time()
+BEGUN = time.time()  # imported by the first cell (a process's own time of birth is off by seconds on some machines)
 LONGEST = 10_000  # characters of a list of seeds that is given as text
 
 
